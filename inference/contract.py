@@ -1,0 +1,137 @@
+"""`contract.json`: all that pre- and post-processing must know about a model. Nothing about a model is hard-coded elsewhere.
+
+Written by `training.export`, read by `inference.pipeline`, the registry, the predictors (tensor shapes) and the docs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from inference.errors import ContractInvalid
+from inference.geometry import Shape, Spacing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSpec:
+    """A named float32 tensor; `shape` without the batch axis."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intensity:
+    """HU are clipped to `window_hu`, then x = (hu - mean_hu) / sd_hu."""
+
+    window_hu: tuple[float, float]
+    mean_hu: float
+    sd_hu: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """How a dense probability map becomes candidates (paper 4, section II).
+
+    Parameters
+    ----------
+    roi_kji, stride_kji : windows and their steps, in voxels of `spacing_mm`
+    threshold : probability at which a voxel counts
+    nms_mm : of two candidates closer than this the weaker one goes
+    minimum_diameter_mm : smaller ones are dropped
+    operating_score : candidates below it are not reported
+    """
+
+    roi_kji: Shape
+    stride_kji: Shape
+    threshold: float
+    nms_mm: float
+    minimum_diameter_mm: float
+    operating_score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesLimits:
+    """What the model may be used on; outside it a series is ineligible."""
+
+    slice_thickness_mm: tuple[float, float]
+    slice_spacing_mm: tuple[float, float]
+    pixel_spacing_mm: tuple[float, float]
+    minimum_slices: int
+    minimum_coverage_mm: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """One version of one model.
+
+    Parameters
+    ----------
+    model, version : its place in the model repository
+    kind : what it is for: "dense-detector", "roi-head"
+    file, sha256 : the artefact and its hash
+    inputs, outputs : its tensors
+    spacing_mm : voxel size that it expects; None for models that take no voxels
+    intensity : None for models that take no voxels
+    detection, limits : for detectors only
+    features : for detectors, the outputs that its head takes features from, in the head's order: (name, stride, bins)
+    head : for detectors, the model that classifies its candidates; None if there is none
+    classes : for heads, the meaning of the outputs in order
+    label_rule : how the training labels came about
+    trained_on, evaluation : free JSON for people: data, split, figures with intervals, baseline
+    """
+
+    model: str
+    version: int
+    kind: str
+    file: str
+    sha256: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    spacing_mm: Spacing | None = None
+    intensity: Intensity | None = None
+    detection: Detection | None = None
+    limits: SeriesLimits | None = None
+    features: tuple[tuple[str, int, int], ...] = ()
+    head: str | None = None
+    classes: tuple[str, ...] = ()
+    label_rule: str = ""
+    trained_on: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    evaluation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The text of `contract.json`."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read `contract.json`.
+
+        Raises
+        ------
+        ContractInvalid : not JSON, an unknown or missing key, or a value of the wrong kind
+        """
+        try:
+            raw = json.loads(text)
+            return cls(**_typed(raw))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ContractInvalid(f"contract.json cannot be read: {error}") from error
+
+
+def _typed(raw: dict[str, Any]) -> dict[str, Any]:
+    nested = {"intensity": Intensity, "detection": Detection, "limits": SeriesLimits}
+    typed = {key: _tuples(value) for key, value in raw.items() if key not in {"trained_on", "evaluation"}}
+    typed |= {key: raw[key] for key in ("trained_on", "evaluation") if key in raw}
+    for key in ("inputs", "outputs"):
+        typed[key] = tuple(TensorSpec(name=spec["name"], shape=tuple(spec["shape"])) for spec in raw[key])
+    for key, kind in nested.items():
+        if raw.get(key) is not None:
+            typed[key] = kind(**{name: _tuples(value) for name, value in raw[key].items()})
+    return typed
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,95 @@
+"""Everything that `inference` raises.
+
+    InferenceError
+    |- SeriesUnreadable      series.unreadable     permanent
+    |- SeriesIneligible      series.ineligible     permanent (carries its reasons)
+    |- EmptyMask             measure.empty-mask    permanent
+    |- ContractInvalid       contract.invalid      permanent
+    |- ModelNotFound         model.not-found       permanent
+    |- ModelOutputInvalid    model.output-invalid  permanent
+    |- InputRefused          model.input-refused   permanent
+    `- PredictorUnavailable  triton.unavailable    retryable
+       |- PredictorTimeout   triton.timeout        retryable
+       `- PredictorBroken    triton.broken         retryable
+
+The class docstring is the default message. `code` is stable; messages may be reworded.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class InferenceError(Exception):
+    """The analysis failed."""
+
+    code: ClassVar[str] = "inference.failed"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (self.__class__.__doc__ or "").strip())
+
+
+class SeriesUnreadable(InferenceError):
+    """An instance of the series cannot be read or decoded."""
+
+    code = "series.unreadable"
+
+
+class SeriesIneligible(InferenceError):
+    """The series must not be analysed; the reasons are in `codes`."""
+
+    code = "series.ineligible"
+
+    def __init__(self, codes: tuple[str, ...], message: str | None = None) -> None:
+        super().__init__(message)
+        self.codes = codes
+
+
+class EmptyMask(InferenceError):
+    """A mask without any voxel has no measurements."""
+
+    code = "measure.empty-mask"
+
+
+class ContractInvalid(InferenceError):
+    """The contract of the model cannot be used; publish the model again."""
+
+    code = "contract.invalid"
+
+
+class ModelNotFound(InferenceError):
+    """The model or version is not in the model repository; `pulmonode model list` shows what is."""
+
+    code = "model.not-found"
+
+
+class ModelOutputInvalid(InferenceError):
+    """The model answered with a tensor that its contract does not allow."""
+
+    code = "model.output-invalid"
+
+
+class InputRefused(InferenceError):
+    """The inference server refused the request."""
+
+    code = "model.input-refused"
+
+
+class PredictorUnavailable(InferenceError):
+    """The inference server cannot be reached."""
+
+    code = "triton.unavailable"
+    retryable = True
+
+
+class PredictorTimeout(PredictorUnavailable):
+    """The inference server did not answer within the deadline."""
+
+    code = "triton.timeout"
+
+
+class PredictorBroken(PredictorUnavailable):
+    """The inference server answers, but its model process is dead; the model has to be reloaded."""
+
+    code = "triton.broken"

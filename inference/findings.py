@@ -1,0 +1,129 @@
+"""What an analysis says: candidates, findings and the result of one run. Plain values, no pixels of the CT."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from inference.geometry import Grid, Point, Shape
+from inference.volume import BoolArray
+
+
+class Attenuation(StrEnum):
+    """Type of a nodule by attenuation (the rule and its source are in `inference.measure`)."""
+
+    SOLID = "solid"
+    PART_SOLID = "part-solid"
+    NON_SOLID = "non-solid"
+    CALCIFIED = "calcified"
+
+
+class Laterality(StrEnum):
+    """Side of the patient's body."""
+
+    RIGHT = "right"
+    LEFT = "left"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A place that the detector proposes; `score` in 0..1."""
+
+    centre_lps: Point
+    diameter_mm: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CroppedMask:
+    """A mask on the CT's own grid, stored as its bounding box.
+
+    Parameters
+    ----------
+    start_kji : index in the CT of the first voxel of the box
+    voxels : shape (k, j, i) of the box, bool, touching all six faces of the box
+    """
+
+    start_kji: Shape
+    voxels: BoolArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """A line in one axial slice.
+
+    Parameters
+    ----------
+    length_mm : distance of the two ends
+    slice_k : slice of the CT that both ends lie in
+    ends_ji : the two ends as fractional (row, column) indices; (0, 0) is the centre of the first pixel
+    """
+
+    length_mm: float
+    slice_k: int
+    ends_ji: tuple[tuple[float, float], tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A candidate above the operating point, with its mask and measurements.
+
+    Parameters
+    ----------
+    number : from 1, in order of falling score, then of volume, then of position
+    mask : its voxels; no voxel belongs to two findings
+    centre_lps : centre of mass of the mask, mm
+    volume_mm3 : number of voxels times their volume
+    equivalent_diameter_mm : diameter of the sphere of that volume
+    long_axis : longest in-plane distance between outline points over all axial slices
+    short_axis : longest chord perpendicular to it in the same slice
+    mean_hu, sd_hu, minimum_hu, maximum_hu : of the CT inside the mask
+    attenuation : type by the rule of `inference.measure`
+    laterality : side of the lung it lies in; None if it cannot be told
+    score : certainty of the detector, 0..1
+    malignancy : probability that readers would call it malignant, 0..1; None if no model said
+    """
+
+    number: int
+    mask: CroppedMask
+    centre_lps: Point
+    volume_mm3: float
+    equivalent_diameter_mm: float
+    long_axis: Axis
+    short_axis: Axis
+    mean_hu: float
+    sd_hu: float
+    minimum_hu: float
+    maximum_hu: float
+    attenuation: Attenuation
+    laterality: Laterality | None
+    score: float
+    malignancy: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelUse:
+    """A model that took part: its name, version, SHA-256 of its file and what it was used for (`role`)."""
+
+    role: str
+    name: str
+    version: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one run of a pipeline on one volume found.
+
+    Parameters
+    ----------
+    grid : grid of the CT that all masks refer to
+    findings : ordered by number
+    lungs : shape of the grid, bool
+    models : every model that took part
+    """
+
+    grid: Grid
+    findings: tuple[Finding, ...]
+    lungs: BoolArray
+    models: tuple[ModelUse, ...]

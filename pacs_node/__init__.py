@@ -1,0 +1,1 @@
+"""The clinical node: DICOM in, state, rules, jobs, DICOM out."""

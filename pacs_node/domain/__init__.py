@@ -1,0 +1,1 @@
+"""What the node decides, as pure functions and values. Standard library only."""

@@ -1,0 +1,34 @@
+"""Names of things: UIDs, AE titles and database ids, each its own type."""
+
+from __future__ import annotations
+
+import re
+from typing import NewType
+
+StudyUid = NewType("StudyUid", str)
+SeriesUid = NewType("SeriesUid", str)
+InstanceUid = NewType("InstanceUid", str)
+StudyId = NewType("StudyId", int)
+JobId = NewType("JobId", int)
+DeliveryId = NewType("DeliveryId", int)
+
+_UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
+_LENIENT_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
+
+
+def is_uid(text: str) -> bool:
+    """Whether the text is a UID of at most 64 characters (PS3.5 section 9.1).
+
+    Leading zeros in a component are tolerated, because scanners write them; anything but digits and single dots is not.
+    """
+    return len(text) <= 64 and _LENIENT_UID.fullmatch(text) is not None
+
+
+def is_strict_uid(text: str) -> bool:
+    """Whether the text is a UID exactly as PS3.5 section 9.1 has it."""
+    return len(text) <= 64 and _UID.fullmatch(text) is not None
+
+
+def is_ae_title(text: str) -> bool:
+    """Whether the text is an AE title: 1 to 16 printable ASCII characters, no backslash, not only spaces (PS3.5 6.2)."""
+    return 1 <= len(text) <= 16 and text.strip() != "" and all(" " <= c <= "~" and c != "\\" for c in text)
