@@ -30,5 +30,5 @@ def is_strict_uid(text: str) -> bool:
 
 
 def is_ae_title(text: str) -> bool:
-    """Whether the text is an AE title: 1 to 16 printable ASCII characters, no backslash, not only spaces (PS3.5 6.2)."""
+    """Whether the text is an AE title: 1 to 16 printable ASCII, no backslash, not only spaces (PS3.5 section 6.2)."""
     return 1 <= len(text) <= 16 and text.strip() != "" and all(" " <= c <= "~" and c != "\\" for c in text)

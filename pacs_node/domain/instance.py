@@ -64,7 +64,13 @@ class Draft(Protocol):
         ...
 
     def commit(self) -> StoreOutcome:
-        """Make it durable; raises InstanceConflict, InstanceMismatch, InstanceUnreadable, StorageFull or StorageFailed."""
+        """Make it durable.
+
+        Raises
+        ------
+        InstanceConflict, InstanceMismatch, InstanceUnreadable : it is refused
+        StorageFull, StorageFailed : it could not be written
+        """
         ...
 
     def discard(self) -> None:
@@ -76,5 +82,5 @@ class Inbox(Protocol):
     """Where `dimse.scp` puts what it receives."""
 
     def open(self, request: StoreRequest) -> Draft:
-        """Begin one dataset; raises InstanceMismatch for illegal UIDs, StorageFull when the disk is at its watermark."""
+        """Begin one dataset; raises InstanceMismatch for illegal UIDs, StorageFull at the watermark of the disk."""
         ...

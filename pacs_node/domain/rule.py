@@ -112,9 +112,9 @@ def match(rule: Rule, facts: SeriesFacts) -> tuple[Reason, ...]:
 def decide(rules: Sequence[Rule], judged: Sequence[JudgedSeries]) -> tuple[Decision, ...]:
     """Decide about every series of a study.
 
-    The first rule that matches a series applies to it. Of the eligible series of one rule the best is chosen: those that
-    cover at least 90 % of the longest coverage compete, the thinnest slices win, then the longest coverage, the most
-    slices, and the smallest UID, so that the choice does not depend on the order of arrival.
+    The first rule that matches a series applies to it. Of the eligible series of one rule the best is chosen: those
+    that cover at least 90 % of the longest coverage compete, the thinnest slices win, then the longest coverage, the
+    most slices, and the smallest UID, so that the choice does not depend on the order of arrival.
     """
     decisions = [_first_verdict(rules, series) for series in judged]
     facts = {series.facts.series_instance_uid: series.facts for series in judged}
@@ -134,15 +134,11 @@ def _first_verdict(rules: Sequence[Rule], series: JudgedSeries) -> Decision:
             refusals += [Reason(code=r.code, text=f"rule {rule.name}: {r.text}") for r in mismatches]
             continue
         if series.ineligible:
-            return Decision(
-                series_instance_uid=uid, verdict=Verdict.INELIGIBLE, rule=rule, reasons=series.ineligible
-            )
+            return Decision(series_instance_uid=uid, verdict=Verdict.INELIGIBLE, rule=rule, reasons=series.ineligible)
         matched = Reason(code="rule.matched", text=f"rule {rule.name} matches and the series is eligible")
         return Decision(series_instance_uid=uid, verdict=Verdict.CHOSEN, rule=rule, reasons=(matched,))
     nothing = Reason(code="rule.none", text="there is no rule")
-    return Decision(
-        series_instance_uid=uid, verdict=Verdict.NO_RULE, rule=None, reasons=tuple(refusals) or (nothing,)
-    )
+    return Decision(series_instance_uid=uid, verdict=Verdict.NO_RULE, rule=None, reasons=tuple(refusals) or (nothing,))
 
 
 def _best(rivals: Sequence[SeriesFacts]) -> SeriesFacts:

@@ -1,0 +1,77 @@
+"""The life of a job: one pipeline run on one series, and the result that comes of it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    """Where a job is."""
+
+    QUEUED = "queued"
+    """waits to be analysed, perhaps until `next_at`"""
+    RUNNING = "running"
+    """is being analysed under a lease"""
+    ANALYSED = "analysed"
+    """findings, or the reasons why there are none, are recorded; waits to be composed"""
+    COMPOSING = "composing"
+    """SEG and SR are being written and checked under a lease"""
+    DONE = "done"
+    """the result is on disk, its deliveries exist"""
+    FAILED = "failed"
+    """no result could be made"""
+    SUPERSEDED = "superseded"
+    """late instances made a newer job before this one was done"""
+
+
+class JobEvent(StrEnum):
+    """What happens to a job."""
+
+    START = "start"
+    """a worker takes it"""
+    FIND = "find"
+    """the analysis succeeded"""
+    REFUSE = "refuse"
+    """the analysis is impossible; a report will say why"""
+    COMPOSE = "compose"
+    """a worker begins to write the result"""
+    FINISH = "finish"
+    """the result is on disk and checked"""
+    DELAY = "delay"
+    """a transient failure; try again later"""
+    EXPIRE = "expire"
+    """the lease ran out, or its holder is dead"""
+    FAIL = "fail"
+    """a permanent failure"""
+    SUPERSEDE = "supersede"
+    """a newer job of the same study takes over"""
+    RETRY = "retry"
+    """an administrator asks for another run"""
+
+
+S, E = JobState, JobEvent
+
+JOB = {
+    (S.QUEUED, E.START): S.RUNNING,
+    (S.QUEUED, E.SUPERSEDE): S.SUPERSEDED,
+    (S.RUNNING, E.FIND): S.ANALYSED,
+    (S.RUNNING, E.REFUSE): S.ANALYSED,
+    (S.RUNNING, E.DELAY): S.QUEUED,
+    (S.RUNNING, E.EXPIRE): S.QUEUED,
+    (S.RUNNING, E.SUPERSEDE): S.SUPERSEDED,
+    (S.ANALYSED, E.COMPOSE): S.COMPOSING,
+    (S.ANALYSED, E.SUPERSEDE): S.SUPERSEDED,
+    (S.COMPOSING, E.FINISH): S.DONE,
+    (S.COMPOSING, E.DELAY): S.ANALYSED,
+    (S.COMPOSING, E.EXPIRE): S.ANALYSED,
+    (S.COMPOSING, E.FAIL): S.FAILED,
+    (S.COMPOSING, E.SUPERSEDE): S.SUPERSEDED,
+    (S.DONE, E.RETRY): S.QUEUED,
+    (S.FAILED, E.RETRY): S.QUEUED,
+}
+
+LEASED = frozenset({S.RUNNING, S.COMPOSING})
+"""States in which somebody works; each carries `lease_until` and the token of its holder."""
+
+OPEN = frozenset({S.QUEUED, S.RUNNING, S.ANALYSED, S.COMPOSING})
+"""States that a newer job supersedes."""
