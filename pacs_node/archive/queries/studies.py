@@ -1,0 +1,226 @@
+"""Studies, series, instances and decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pacs_node.archive import records, tables
+from pacs_node.archive.queries.machine import STUDIES, Move, move, record
+from pacs_node.domain.identifiers import InstanceUid, SeriesUid, StudyId, StudyUid
+from pacs_node.domain.instance import Receipt
+from pacs_node.domain.rule import Decision, Reason
+from pacs_node.domain.study import StudyEvent, StudyState, settle_at
+from pacs_node.errors import NotFound
+
+
+def record_receipts(tx: sa.Connection, receipts: Sequence[Receipt], quiet_for: Callable[[str], float]) -> int:
+    """Index instances that are durable on disk; those already indexed change nothing.
+
+    A new instance (re)opens its study and re-arms its settle time, unless it is a result of this node that came back.
+
+    Returns
+    -------
+    the number of instances that were new
+    """
+    held = _held(tx, tables.instance.c.sop_instance_uid, receipts)
+    own = _held(tx, tables.result.c.sop_instance_uid, receipts)
+    new = {r.sop_instance_uid: r for r in receipts if r.sop_instance_uid not in held}
+    by_study: dict[StudyUid, list[Receipt]] = {}
+    for receipt in new.values():
+        by_study.setdefault(receipt.study_instance_uid, []).append(receipt)
+    for uid, group in sorted(by_study.items()):
+        study_id = _opened(tx, uid, group, quiet_for, is_reopening=any(r.sop_instance_uid not in own for r in group))
+        series_ids = _series_ids(tx, study_id, {r.series_instance_uid for r in group})
+        rows = [_instance_row(r, series_ids[r.series_instance_uid], r.sop_instance_uid in own) for r in group]
+        _insert_missing(tx, tables.instance, rows)
+    return len(new)
+
+
+def file_keys(tx: sa.Connection) -> frozenset[str]:
+    """The files of all indexed instances."""
+    return frozenset(tx.scalars(sa.select(tables.instance.c.file_key)))
+
+
+def quiet_studies(tx: sa.Connection, now: datetime) -> tuple[StudyId, ...]:
+    """Studies whose settle time has come."""
+    table = tables.study
+    due = sa.and_(table.c.state == StudyState.RECEIVING, table.c.settle_at <= now)
+    return tuple(StudyId(i) for i in tx.scalars(sa.select(table.c.id).where(due).order_by(table.c.settle_at)))
+
+
+def get(tx: sa.Connection, study_id: StudyId) -> records.Study:
+    """One study; raises NotFound."""
+    return _one(tx, tables.study.c.id == study_id)
+
+
+def find(tx: sa.Connection, uid: StudyUid) -> records.Study:
+    """One study by its UID; raises NotFound."""
+    return _one(tx, tables.study.c.study_instance_uid == uid)
+
+
+def listed(tx: sa.Connection, limit: int) -> tuple[records.Study, ...]:
+    """The studies that received something last, newest first."""
+    query = _studies().order_by(tables.study.c.last_received_at.desc(), tables.study.c.id.desc()).limit(limit)
+    return tuple(_study(row) for row in tx.execute(query).mappings())
+
+
+def instances(tx: sa.Connection, study_id: StudyId) -> tuple[records.Instance, ...]:
+    """All instances of a study, by series and UID."""
+    series, instance = tables.series, tables.instance
+    query = (
+        sa.select(series.c.series_instance_uid, instance)
+        .join(series, instance.c.series_id == series.c.id)
+        .where(series.c.study_id == study_id)
+        .order_by(series.c.series_instance_uid, instance.c.sop_instance_uid)
+    )
+    return tuple(
+        records.Instance(
+            series_instance_uid=SeriesUid(row["series_instance_uid"]),
+            sop_instance_uid=InstanceUid(row["sop_instance_uid"]),
+            sop_class_uid=row["sop_class_uid"],
+            file_key=row["file_key"],
+            sha256=row["sha256"],
+            calling_ae_title=row["calling_ae_title"],
+            is_own_result=row["is_own_result"],
+        )
+        for row in tx.execute(query).mappings()
+    )
+
+
+def replace_decisions(tx: sa.Connection, study_id: StudyId, decisions: Sequence[Decision], at: datetime) -> None:
+    """Record the decisions of a plan in place of those of the plan before."""
+    tx.execute(sa.delete(tables.decision).where(tables.decision.c.study_id == study_id))
+    rows = [
+        {
+            "study_id": study_id,
+            "series_instance_uid": decision.series_instance_uid,
+            "verdict": decision.verdict,
+            "rule": decision.rule.name if decision.rule else None,
+            "reasons": [[reason.code, reason.text] for reason in decision.reasons],
+            "decided_at": at,
+        }
+        for decision in decisions
+    ]
+    if rows:
+        tx.execute(sa.insert(tables.decision), rows)
+
+
+def decisions(tx: sa.Connection, study_id: StudyId) -> tuple[records.Decided, ...]:
+    """The decisions about the series of a study."""
+    table = tables.decision
+    rows = tx.execute(sa.select(table).where(table.c.study_id == study_id).order_by(table.c.series_instance_uid))
+    return tuple(
+        records.Decided(
+            series_instance_uid=SeriesUid(row["series_instance_uid"]),
+            verdict=row["verdict"],
+            rule=row["rule"],
+            reasons=tuple(Reason(code=code, text=text) for code, text in row["reasons"]),
+            decided_at=row["decided_at"],
+        )
+        for row in rows.mappings()
+    )
+
+
+def count_instances(tx: sa.Connection) -> int:
+    """The number of instances held."""
+    return tx.scalar(sa.select(sa.func.count()).select_from(tables.instance)) or 0
+
+
+def _held(tx: sa.Connection, column: sa.Column[str], receipts: Sequence[Receipt]) -> set[str]:
+    wanted = sorted({receipt.sop_instance_uid for receipt in receipts})
+    return set(tx.scalars(sa.select(column).where(column.in_(wanted))))
+
+
+def _opened(
+    tx: sa.Connection,
+    uid: StudyUid,
+    group: Sequence[Receipt],
+    quiet_for: Callable[[str], float],
+    *,
+    is_reopening: bool,
+) -> StudyId:
+    last = max(group, key=lambda receipt: receipt.received_at)
+    due = settle_at(last.received_at, quiet_for(last.calling_ae_title))
+    times = {"last_received_at": last.received_at, "settle_at": due, "calling_ae_title": last.calling_ae_title}
+    row = {"study_instance_uid": uid, "state": StudyState.RECEIVING, "first_received_at": last.received_at, **times}
+    if _insert_missing(tx, tables.study, [row]):
+        study = _one(tx, tables.study.c.study_instance_uid == uid)
+        first = Move(row_id=study.id, state=study.state, event=StudyEvent.INSTANCE, at=last.received_at)
+        record(tx, STUDIES, first, state=study.state)
+        return study.id
+    study = _one(tx, tables.study.c.study_instance_uid == uid, is_locking=True)
+    if is_reopening and study.state is StudyState.RECEIVING:
+        tx.execute(sa.update(tables.study).where(tables.study.c.id == study.id).values(times))
+    elif is_reopening:
+        move(
+            tx,
+            STUDIES,
+            Move(row_id=study.id, state=study.state, event=StudyEvent.INSTANCE, at=last.received_at),
+            **times,
+        )
+    return study.id
+
+
+def _series_ids(tx: sa.Connection, study_id: StudyId, uids: Iterable[SeriesUid]) -> dict[str, int]:
+    rows = [{"study_id": study_id, "series_instance_uid": uid} for uid in sorted(uids)]
+    _insert_missing(tx, tables.series, rows)
+    table = tables.series
+    query = sa.select(table.c.series_instance_uid, table.c.id).where(table.c.study_id == study_id)
+    return {row[0]: row[1] for row in tx.execute(query)}
+
+
+def _instance_row(receipt: Receipt, series_id: int, is_own_result: bool) -> dict[str, object]:
+    return {
+        "series_id": series_id,
+        "sop_instance_uid": receipt.sop_instance_uid,
+        "sop_class_uid": receipt.sop_class_uid,
+        "transfer_syntax_uid": receipt.transfer_syntax_uid,
+        "file_key": receipt.file_key,
+        "size_bytes": receipt.size_bytes,
+        "sha256": receipt.sha256,
+        "calling_ae_title": receipt.calling_ae_title,
+        "peer_address": receipt.peer_address,
+        "received_at": receipt.received_at,
+        "is_own_result": is_own_result,
+    }
+
+
+def _insert_missing(tx: sa.Connection, table: sa.Table, rows: Sequence[dict[str, object]]) -> int:
+    """Insert the rows that break no unique constraint; both databases can do that, each in its own dialect."""
+    insert = postgresql.insert(table) if tx.dialect.name == "postgresql" else sqlite.insert(table)
+    return tx.execute(insert.on_conflict_do_nothing(), rows[0] if len(rows) == 1 else list(rows)).rowcount
+
+
+def _studies() -> sa.Select[tuple[object, ...]]:
+    count = (
+        sa.select(sa.func.count())
+        .select_from(tables.instance.join(tables.series))
+        .where(tables.series.c.study_id == tables.study.c.id)
+        .scalar_subquery()
+    )
+    return sa.select(*tables.study.c, count.label("instance_count"))
+
+
+def _one(tx: sa.Connection, condition: sa.ColumnElement[bool], *, is_locking: bool = False) -> records.Study:
+    query = _studies().where(condition)
+    row = tx.execute(query.with_for_update(of=tables.study) if is_locking else query).mappings().one_or_none()
+    if row is None:
+        raise NotFound("there is no such study; `pulmonode study list` shows what there is")
+    return _study(row)
+
+
+def _study(row: sa.RowMapping) -> records.Study:
+    return records.Study(
+        id=StudyId(row["id"]),
+        study_instance_uid=StudyUid(row["study_instance_uid"]),
+        state=StudyState(row["state"]),
+        calling_ae_title=row["calling_ae_title"],
+        first_received_at=row["first_received_at"],
+        last_received_at=row["last_received_at"],
+        settle_at=row["settle_at"],
+        instance_count=row["instance_count"],
+    )
