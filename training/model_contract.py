@@ -1,0 +1,82 @@
+"""What the contracts of the JNSC models say: tensors, window, detection settings, limits, labels.
+
+Called from `training.cli`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from inference.contract import Contract, Detection, Intensity, SeriesLimits
+from training.export import dense_tensors, head_tensors
+from training.networks.jnsc import CLASSES, STRIDES, Jnsc, JnscHead
+
+# HU window: paper 4, section III-A. Mean and standard deviation: measured inside that window over the 819 patches of
+# LUNA16 nodules, rounded; the same numbers are used in training and serving.
+INTENSITY = Intensity(window_hu=(-1000.0, 400.0), mean_hu=-570.0, sd_hu=415.0)
+
+# Windows, step, threshold, smallest diameter: paper 4, section II. Closer than 5 mm two centres mean one nodule.
+DETECTION = Detection(
+    roi_kji=(64, 64, 64),
+    stride_kji=(32, 32, 32),
+    threshold=0.4,
+    nms_mm=5.0,
+    minimum_diameter_mm=3.0,
+    operating_score=0.5,
+)
+
+# What the training data cover: LUNA16 takes series of up to 2.5 mm, the phantoms and one background CT reach 3 mm;
+# in-plane 0.46 to 0.98 mm in LIDC. A window must fit and both lungs should be there: at least 100 mm.
+LIMITS = SeriesLimits(
+    slice_thickness_mm=(0.5, 3.0),
+    slice_spacing_mm=(0.4, 3.0),
+    pixel_spacing_mm=(0.4, 1.0),
+    minimum_slices=40,
+    minimum_coverage_mm=100.0,
+)
+
+
+def dense_contract(
+    network: Jnsc, trained_on: Mapping[str, Any], evaluation: Mapping[str, Any], operating_score: float
+) -> Contract:
+    """Contract of the dense network; its hash is filled in when it is written."""
+    inputs, outputs = dense_tensors(network)
+    names = (spec.name for spec in outputs[1:])
+    return Contract(
+        model="jnsc",
+        version=1,
+        kind="dense-detector",
+        file="1/model.onnx",
+        sha256="",
+        inputs=inputs,
+        outputs=outputs,
+        spacing_mm=(1.0, 1.0, 1.0),
+        intensity=INTENSITY,
+        detection=dataclasses.replace(DETECTION, operating_score=operating_score),
+        limits=LIMITS,
+        features=tuple(zip(names, STRIDES, network.config.bins, strict=True)),
+        head="jnsc_head",
+        label_rule="voxels of the reference mask of LUNA16 (nodules of three or more readers)",
+        trained_on=trained_on,
+        evaluation=evaluation,
+    )
+
+
+def head_contract(head: JnscHead, trained_on: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Contract:
+    """Contract of the head; its hash is filled in when it is written."""
+    inputs, outputs = head_tensors(head)
+    return Contract(
+        model="jnsc_head",
+        version=1,
+        kind="roi-head",
+        file="1/model.onnx",
+        sha256="",
+        inputs=inputs,
+        outputs=outputs,
+        classes=CLASSES,
+        label_rule="median of the readers' malignancy ratings: below 3 benign, above 3 malignant, 3 not used (paper 4)",
+        trained_on=trained_on,
+        evaluation=evaluation,
+    )
