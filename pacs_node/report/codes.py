@@ -1,0 +1,89 @@
+"""Every coded concept that results carry, each with its source. Nothing else in the node spells a code.
+
+SCT, DCM and UCUM codes as in PS3.16 (checked against pydicom's tables by the tests); CID is the context group.
+No code of the retired SRT scheme, no meaning over 64 characters, nothing invented under SCT or DCM.
+Called from `segmentation`, `measurements` and `structured`; `check` has its own table on purpose.
+"""
+
+from __future__ import annotations
+
+from pydicom.sr.coding import Code
+
+from inference.findings import Attenuation, Laterality
+
+PRIVATE_SCHEME = "99PULMONODE"
+
+# Segments: PS3.16 CID 7150 (category), CID 7159 and CID 7155 (type)
+MORPHOLOGICALLY_ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
+NODULE = Code("27925004", "SCT", "Nodule")
+LUNG = Code("39607008", "SCT", "Lung")
+ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")  # CID 7162
+
+# Sides: CID 244
+LATERALITY = {
+    Laterality.RIGHT: Code("24028007", "SCT", "Right"),
+    Laterality.LEFT: Code("7771000", "SCT", "Left"),
+}
+
+# Report: TID 1500, TID 1501; procedure CID 100
+PROCEDURE_CT = Code("25045-6", "LN", "CT unspecified body region")
+IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
+IMAGING_MEASUREMENTS = Code("126010", "DCM", "Imaging Measurements")
+QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
+PROCEDURE_REPORTED = Code("121058", "DCM", "Procedure reported")
+DEVICE = Code("121007", "DCM", "Device")
+COMMENT = Code("121106", "DCM", "Comment")
+ALGORITHM_NAME = Code("111001", "DCM", "Algorithm Name")
+
+# Presence: CID 240
+PRESENT = Code("52101004", "SCT", "Present")
+ABSENT = Code("272519000", "SCT", "Absent")
+UNDETERMINED = Code("373068000", "SCT", "Undetermined")
+
+# Image quality: name PS3.16 annex D, value CID 7036
+IMAGE_QUALITY = Code("111101", "DCM", "Image Quality")
+NON_DIAGNOSTIC = Code("RID14", "RADLEX", "Non-diagnostic quality")
+
+# Why a study was not analysed: no DICOM code fits, hence private
+NOT_ANALYSED_REASON = Code("REASON", PRIVATE_SCHEME, "Reason for not analysing")
+
+# Measurements: CID 7469, CID 7470, CID 6141. "Long Axis" in this spelling: OHIF compares the meaning by case.
+VOLUME = Code("118565006", "SCT", "Volume")
+DIAMETER = Code("81827009", "SCT", "Diameter")
+LONG_AXIS = Code("103339001", "SCT", "Long Axis")
+SHORT_AXIS = Code("103340004", "SCT", "Short Axis")
+MEAN_ATTENUATION = Code("112181", "DCM", "Mean Attenuation Coefficient")
+SD_ATTENUATION = Code("112183", "DCM", "Standard Deviation of Attenuation Coefficient")
+PROBABILITY_OF_CANCER = Code("111047", "DCM", "Probability of cancer")
+CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
+
+# Units: UCUM, CID 83
+CUBIC_MILLIMETRE = Code("mm3", "UCUM", "cubic millimeter")
+MILLIMETRE = Code("mm", "UCUM", "millimeter")
+HOUNSFIELD_UNIT = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
+PERCENT = Code("%", "UCUM", "Percent")
+
+# Attenuation type: QIICR lidc2dicom, concepts_dict.json and values_dict.json; scheme spelled as in PS3.16 table 8-1
+TEXTURE = Code("C41144", "NCIt", "Texture")
+CALCIFICATION = Code("C3672", "NCIt", "Calcification")
+_SOLID = Code("RID50151", "RADLEX", "solid pulmonary nodule")
+TEXTURE_OF = {
+    Attenuation.SOLID: _SOLID,
+    Attenuation.PART_SOLID: Code("RID50152", "RADLEX", "part-solid pulmonary nodule"),
+    Attenuation.NON_SOLID: Code("RID50153", "RADLEX", "non-solid pulmonary nodule"),
+    Attenuation.CALCIFIED: _SOLID,
+}
+
+# Equipment: CID 7005
+ACQUISITION_EQUIPMENT = Code("109101", "DCM", "Acquisition Equipment")
+PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
+
+
+def reason_code(code: str) -> Code:
+    """A reason of the node as a private code, its own meaning (at most 64 characters, PS3.3 table 8.8-1a)."""
+    return Code(code, PRIVATE_SCHEME, code[:64])
+
+
+POOR_QUALITY_REASONS = frozenset({"series.gap", "series.duplicated-position"})
+"""Reasons that say the pixels themselves are not enough: slices are missing or contradict each other."""

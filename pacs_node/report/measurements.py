@@ -1,0 +1,139 @@
+"""What a report says about one finding: a volumetric group, and a group with coordinates under the same Tracking UID.
+
+The pair is the standard's own pattern for a volume with linear distances (PS3.17 RRR.5); viewers need the coordinates.
+Called from `structured` (groups) and `segmentation` (tracking).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from highdicom import sr
+from highdicom.sr.coding import CodedConcept
+from pydicom.sr.coding import Code
+from pydicom.uid import SegmentationStorage
+
+from inference.findings import Attenuation, Axis, Finding
+from pacs_node.report import codes
+from pacs_node.report.identity import VERSION, uid
+from pacs_node.report.request import DocumentRole, ReportRequest
+from pacs_node.report.source import slice_reference, slices_of
+from pacs_node.report.stamp import MANUFACTURER, MODEL_NAME, ascii_text
+
+_OHIF_TOOL = "Cornerstone3DTools@^0.1.0:Bidirectional:"
+
+
+def tracking_identifier(request: ReportRequest, finding: Finding) -> str:
+    """Name of the finding, the same in SEG and report."""
+    return f"{_OHIF_TOOL if request.options.ohif_hydration else ''}Nodule {finding.number}"
+
+
+def tracking_uid(request: ReportRequest, finding: Finding) -> str:
+    """UID of the finding, the same in SEG and report."""
+    return uid(request.identity, "tracking", finding.number)
+
+
+def volumetric_group(request: ReportRequest, finding: Finding) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
+    """Group A: the segment, its volume, attenuation and probability (PS3.16 TID 1411)."""
+    return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(request, finding),
+        referenced_segment=_referenced_segment(request, finding),
+        finding_type=codes.NODULE,
+        finding_category=codes.MORPHOLOGICALLY_ABNORMAL,
+        finding_sites=[_site(finding)],
+        algorithm_id=_algorithm(request),
+        measurements=_scalar_measurements(finding),
+        qualitative_evaluations=_evaluations(finding),
+    )
+
+
+def linear_group(request: ReportRequest, finding: Finding) -> sr.MeasurementsAndQualitativeEvaluations:
+    """Group B: long and short axis with their end points on the slice (PS3.16 TID 1501)."""
+    return sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(request, finding),
+        finding_type=codes.NODULE,
+        finding_category=codes.MORPHOLOGICALLY_ABNORMAL,
+        finding_sites=[_site(finding)],
+        measurements=[
+            _axis(request, codes.LONG_AXIS, finding.long_axis),
+            _axis(request, codes.SHORT_AXIS, finding.short_axis),
+        ],
+    )
+
+
+def _tracking(request: ReportRequest, finding: Finding) -> sr.TrackingIdentifier:
+    return sr.TrackingIdentifier(uid=tracking_uid(request, finding), identifier=tracking_identifier(request, finding))
+
+
+def _referenced_segment(request: ReportRequest, finding: Finding) -> sr.ReferencedSegment:
+    start_k, occupied = finding.mask.start_kji[0], np.flatnonzero(finding.mask.voxels.any(axis=(1, 2)))
+    slices = slices_of([slice_reference(request, start_k + int(k)) for k in occupied])
+    return sr.ReferencedSegment(
+        sop_class_uid=SegmentationStorage,
+        sop_instance_uid=uid(request.identity, DocumentRole.SEG),
+        segment_number=finding.number,
+        source_images=[
+            sr.SourceImageForSegmentation(kind, instance, frames or None) for kind, instance, frames in slices
+        ],
+    )
+
+
+def _site(finding: Finding) -> sr.FindingSite:
+    side = codes.LATERALITY[finding.laterality] if finding.laterality is not None else None
+    return sr.FindingSite(anatomic_location=codes.LUNG, laterality=side)
+
+
+def _algorithm(request: ReportRequest) -> sr.AlgorithmIdentification:
+    models = request.result.models if request.result is not None else ()
+    return sr.AlgorithmIdentification(
+        name=ascii_text(f"{MODEL_NAME} {request.identity.pipeline}"),
+        version=ascii_text("; ".join(f"{model.name} {model.version}" for model in models) or VERSION),
+        parameters=[ascii_text(f"{model.name} sha256={model.sha256}") for model in models] or None,
+        manufacturer=MANUFACTURER,
+        family=codes.ARTIFICIAL_INTELLIGENCE,
+    )
+
+
+def _scalar_measurements(finding: Finding) -> list[sr.Measurement]:
+    measurements = [
+        _measurement(codes.VOLUME, finding.volume_mm3, codes.CUBIC_MILLIMETRE),
+        _measurement(codes.DIAMETER, finding.equivalent_diameter_mm, codes.MILLIMETRE),
+        _measurement(codes.MEAN_ATTENUATION, finding.mean_hu, codes.HOUNSFIELD_UNIT),
+        _measurement(codes.SD_ATTENUATION, finding.sd_hu, codes.HOUNSFIELD_UNIT),
+        _measurement(codes.CERTAINTY, 100.0 * finding.score, codes.PERCENT),
+    ]
+    if finding.malignancy is not None:
+        measurements.append(_measurement(codes.PROBABILITY_OF_CANCER, 100.0 * finding.malignancy, codes.PERCENT))
+    return measurements
+
+
+def _measurement(name: Code, value: float, unit: Code) -> sr.Measurement:
+    """A number without modifiers: OHIF drops numbers that have a derivation or method below them."""
+    return sr.Measurement(name=CodedConcept.from_code(name), value=round(float(value), 1), unit=unit)
+
+
+def _evaluations(finding: Finding) -> list[sr.QualitativeEvaluation]:
+    evaluations = [sr.QualitativeEvaluation(name=codes.TEXTURE, value=codes.TEXTURE_OF[finding.attenuation])]
+    if finding.attenuation is Attenuation.CALCIFIED:
+        evaluations.append(sr.QualitativeEvaluation(name=codes.CALCIFICATION, value=codes.PRESENT))
+    return evaluations
+
+
+def _axis(request: ReportRequest, name: Code, axis: Axis) -> sr.Measurement:
+    reference = slice_reference(request, axis.slice_k)
+    frames = [reference.frame_number] if reference.frame_number is not None else None
+    line = sr.CoordinatesForMeasurement(
+        graphic_type=sr.GraphicTypeValues.POLYLINE,
+        graphic_data=_column_row(axis),
+        source_image=sr.SourceImageForRegion(reference.sop_class_uid, reference.sop_instance_uid, frames),
+    )
+    return sr.Measurement(
+        name=CodedConcept.from_code(name),
+        value=round(float(axis.length_mm), 1),
+        unit=codes.MILLIMETRE,
+        referenced_coordinates=[line],
+    )
+
+
+def _column_row(axis: Axis) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Ends as (column, row), the centre of the first pixel being (0.5, 0.5) (PS3.3 C.10.5.1.2)."""
+    return np.array([(column + 0.5, row + 0.5) for row, column in axis.ends_ji])

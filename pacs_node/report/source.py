@@ -1,0 +1,116 @@
+"""Where the slices of the analysed series lie and how they are referenced, for single-frame and Enhanced CT alike.
+
+Called from `segmentation`, `measurements` and `structured`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage
+
+from pacs_node.report.identity import uid
+from pacs_node.report.request import ReportRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceReference:
+    """Names the instance of one slice, and its frame (from 1) where the instance has several."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    frame_number: int | None
+
+
+def slice_reference(request: ReportRequest, k: int) -> SliceReference:
+    """The instance (and frame) that slice k of the grid comes from."""
+    header = request.source[0 if request.frame_numbers else k]
+    return SliceReference(
+        sop_class_uid=str(header.SOPClassUID),
+        sop_instance_uid=str(header.SOPInstanceUID),
+        frame_number=request.frame_numbers[k] if request.frame_numbers else None,
+    )
+
+
+def frame_of_reference_uid(request: ReportRequest) -> str:
+    """That of the CT; a derived one if the CT, against PS3.3 A.3, has none."""
+    return str(request.source[0].get("FrameOfReferenceUID") or uid(request.identity, "frame-of-reference"))
+
+
+def slice_stand_in(request: ReportRequest, k: int) -> Dataset:
+    """A small header of slice k that holds geometry and references only.
+
+    highdicom gets these instead of the real headers: no patient data reaches its log, a jitter of the direction
+    cosines or a value that breaks its VR cannot stop a result, and Enhanced frames look like any other slice.
+    """
+    first, header = request.source[0], request.source[0 if request.frame_numbers else k]
+    frame = request.frame_numbers[k] if request.frame_numbers else None
+    first_frame = request.frame_numbers[0] if request.frame_numbers else None
+    measures = _group(first, first_frame, "PixelMeasuresSequence")
+    stand_in = evidence_stand_in(header)
+    stand_in.Rows, stand_in.Columns = first.Rows, first.Columns
+    stand_in.FrameOfReferenceUID = frame_of_reference_uid(request)
+    stand_in.ImageOrientationPatient = _group(first, first_frame, "PlaneOrientationSequence").ImageOrientationPatient
+    stand_in.ImagePositionPatient = _group(header, frame, "PlanePositionSequence").ImagePositionPatient
+    stand_in.PixelSpacing = measures.PixelSpacing
+    stand_in.SliceThickness = measures.get("SliceThickness") or request_spacing_mm(request)
+    _copy_lossy(stand_in, first)
+    return stand_in
+
+
+def evidence_stand_in(header: Dataset) -> Dataset:
+    """A header with the UIDs of an instance and an empty patient; a CT to highdicom, which does not know every class."""
+    stand_in = Dataset()
+    for keyword in _BLANK:
+        setattr(stand_in, keyword, "")
+    stand_in.SOPClassUID = CTImageStorage
+    for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
+        stand_in[keyword] = header[keyword]
+    return stand_in
+
+
+def request_spacing_mm(request: ReportRequest) -> float:
+    """Distance of neighbouring slices of the analysed grid in mm; 0 without a result."""
+    return request.result.grid.spacing_mm[0] if request.result is not None else 0.0
+
+
+def slices_of(headers: Sequence[SliceReference]) -> tuple[tuple[str, str, tuple[int, ...]], ...]:
+    """Instances (class, UID) in order of appearance, each with all of its frames that are referenced."""
+    frames: dict[tuple[str, str], list[int]] = {}
+    for header in headers:
+        numbers = frames.setdefault((header.sop_class_uid, header.sop_instance_uid), [])
+        if header.frame_number is not None:
+            numbers.append(header.frame_number)
+    return tuple((sop_class, instance, tuple(numbers)) for (sop_class, instance), numbers in frames.items())
+
+
+_BLANK = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+)
+
+
+def _group(header: Dataset, frame: int | None, functional_group: str) -> Dataset:
+    """The functional group of a frame, its own or the shared one (PS3.3 C.7.6.16); the header itself without frames."""
+    if frame is None:
+        return header
+    per_frame = header.PerFrameFunctionalGroupsSequence[frame - 1]
+    return (per_frame if functional_group in per_frame else header.SharedFunctionalGroupsSequence[0])[functional_group][
+        0
+    ]
+
+
+def _copy_lossy(stand_in: Dataset, header: Dataset) -> None:
+    stand_in.LossyImageCompression = header.get("LossyImageCompression") or "00"
+    for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+        if keyword in header:
+            stand_in[keyword] = header[keyword]

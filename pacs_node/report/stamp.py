@@ -1,0 +1,106 @@
+"""The last touch on every document: whose it is, when it was made, by what, and how it is written.
+
+highdicom builds documents of nobody with today's date; here they get the patient and study of their source, the time
+of the request and fixed file meta information, so that the same request always gives the same bytes.
+Called from `segmentation` and `structured`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone, tzinfo
+
+from highdicom.base import SOPClass
+from highdicom.sr.coding import CodedConcept
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sr.coding import Code
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+from inference.findings import ModelUse
+from pacs_node.report import codes
+from pacs_node.report.identity import VERSION, implementation_uid
+from pacs_node.report.request import ReportRequest
+
+MANUFACTURER = "PulmoNode"
+MODEL_NAME = "PulmoNode"
+RESEARCH_USE = "Research use only. Not for diagnosis or treatment."
+
+
+def stamp(document: SOPClass, request: ReportRequest) -> None:
+    """Give a document the patient, study, time, equipment and file meta information of its request, in place."""
+    source = request.source[0]
+    _copy_patient_and_study(document, source)
+    _freeze_time(document, request.composed_at, source)
+    document.ContributingEquipmentSequence = list(_contributing_equipment(source, request))
+    document.file_meta = _file_meta(document)
+
+
+def ascii_text(text: str) -> str:
+    """Text that every Specific Character Set can hold; what we write ourselves never needs more."""
+    return text.encode("ascii", "replace").decode("ascii")
+
+
+def _copy_patient_and_study(document: SOPClass, source: Dataset) -> None:
+    """Copy the patient and study modules, those of clinical trials included, as they are in their character set."""
+    header = Dataset()
+    for group in (0x0008, 0x0010, 0x0012, 0x0020, 0x0032, 0x0038):
+        header.update(source.group_dataset(group))
+    header.SOPClassUID, header.SOPInstanceUID = CTImageStorage, document.SOPInstanceUID
+    if "SpecificCharacterSet" in source:
+        document["SpecificCharacterSet"] = source["SpecificCharacterSet"]
+    document.copy_patient_and_study_information(header)
+
+
+def _freeze_time(document: SOPClass, composed_at: datetime, source: Dataset) -> None:
+    """Dates and times of the document, in the zone of the study if it names one (PS3.3 C.12.1.1.8), else in ours."""
+    if "TimezoneOffsetFromUTC" in source:
+        document["TimezoneOffsetFromUTC"] = source["TimezoneOffsetFromUTC"]
+    local = composed_at.astimezone(_zone(source))
+    document.ContentDate = document.InstanceCreationDate = local.strftime("%Y%m%d")
+    document.ContentTime = document.InstanceCreationTime = local.strftime("%H%M%S")
+
+
+def _zone(source: Dataset) -> tzinfo | None:
+    offset = str(source.get("TimezoneOffsetFromUTC") or "")
+    if len(offset) != 5 or offset[0] not in "+-" or not offset[1:].isdigit():
+        return None
+    minutes = int(offset[1:3]) * 60 + int(offset[3:])
+    return timezone(timedelta(minutes=minutes if offset[0] == "+" else -minutes))
+
+
+def _contributing_equipment(source: Dataset, request: ReportRequest) -> Iterator[Dataset]:
+    """The scanner, then one item per model with its version and the hash of its file (PS3.3 C.12.1.1.5)."""
+    scanner = Dataset()
+    scanner.Manufacturer = ""
+    for keyword in ("Manufacturer", "ManufacturerModelName", "InstitutionName", "StationName", "DeviceSerialNumber"):
+        if source.get(keyword):
+            scanner[keyword] = source[keyword]
+    if scanner.Manufacturer:
+        yield _with_purpose(scanner, codes.ACQUISITION_EQUIPMENT)
+    for model in request.result.models if request.result is not None else ():
+        yield _with_purpose(_model_equipment(model), codes.PROCESSING_EQUIPMENT)
+
+
+def _model_equipment(model: ModelUse) -> Dataset:
+    item = Dataset()
+    item.Manufacturer = MANUFACTURER
+    item.ManufacturerModelName = ascii_text(model.name)[:64]
+    item.SoftwareVersions = str(model.version)
+    item.DeviceSerialNumber = model.sha256[:64]
+    item.ContributionDescription = ascii_text(f"Neural network ({model.role}), SHA-256 {model.sha256}")
+    return item
+
+
+def _with_purpose(item: Dataset, purpose: Code) -> Dataset:
+    item.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(purpose)]
+    return item
+
+
+def _file_meta(document: Dataset) -> FileMetaDataset:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = document.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = document.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = implementation_uid()
+    meta.ImplementationVersionName = f"PULMONODE_{VERSION}"[:16]
+    return meta

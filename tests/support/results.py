@@ -1,0 +1,200 @@
+"""Results to put into DICOM: a small CT of spheres in lung, and findings measured on it by brute force."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage
+
+from inference.findings import Attenuation, Axis, CroppedMask, Finding, Laterality, ModelUse, Result
+from inference.geometry import Grid
+from inference.volume import BoolArray, HuArray
+from pacs_node.domain.rule import Reason
+from pacs_node.report import ReportOptions, ReportRequest, ResultIdentity
+
+COMPOSED_AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+STUDY_UID, SERIES_UID, FRAME_UID = "1.2.826.0.1.1", "1.2.826.0.1.1.1", "1.2.826.0.1.9"
+A_MODEL = ModelUse(role="detector", name="jnsc", version=3, sha256="ab" * 32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sphere:
+    """A nodule to be put into the CT; `centre_kji` in voxels."""
+
+    centre_kji: tuple[float, float, float]
+    diameter_mm: float
+    hu: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Case:
+    """A CT with what was found in it."""
+
+    source: tuple[Dataset, ...]
+    volume_hu: HuArray
+    result: Result
+
+
+SPHERES = (
+    Sphere(centre_kji=(10.0, 20.3, 18.0), diameter_mm=9.0),
+    Sphere(centre_kji=(22.4, 40.0, 70.0), diameter_mm=6.5, hu=-60),
+)
+
+
+def a_grid(shape_kji: tuple[int, int, int] = (32, 64, 96), spacing_mm: float = 1.25) -> Grid:
+    """An axial grid from feet to head with pixels of 0.7 mm."""
+    return Grid(
+        shape_kji=shape_kji,
+        spacing_mm=(spacing_mm, 0.7, 0.7),
+        origin_lps=(-30.5, -20.25, -100.0),
+        directions=((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)),
+    )
+
+
+def a_case(spheres: Sequence[Sphere] = SPHERES, grid: Grid | None = None, **header: Any) -> Case:
+    """A CT with these nodules, all found exactly; `header` overrides attributes of every instance."""
+    grid = grid or a_grid()
+    volume_hu = np.full(grid.shape_kji, -850, np.int16)
+    masks = [_sphere_mask(grid, sphere) for sphere in spheres]
+    for mask, sphere in zip(masks, spheres, strict=True):
+        volume_hu[mask] = sphere.hu
+    volume_hu += np.random.default_rng(7).integers(-15, 16, grid.shape_kji).astype(np.int16)
+    lungs = np.zeros(grid.shape_kji, bool)
+    lungs[2:-2, 4:-4, 4:-4] = True
+    findings = tuple(a_finding(grid, volume_hu, mask, number) for number, mask in enumerate(masks, start=1))
+    return Case(
+        source=tuple(a_ct_header(grid, k, **header) for k in range(grid.shape_kji[0])),
+        volume_hu=volume_hu,
+        result=Result(grid=grid, findings=findings, lungs=lungs, models=(A_MODEL,)),
+    )
+
+
+def a_finding(grid: Grid, volume_hu: HuArray, mask: BoolArray, number: int) -> Finding:
+    """The finding of a mask, measured by brute force."""
+    start = [int(axis.min()) for axis in np.nonzero(mask)]
+    stop = [int(axis.max()) + 1 for axis in np.nonzero(mask)]
+    box = tuple(slice(first, last) for first, last in zip(start, stop, strict=True))
+    long_axis, short_axis = _axes(mask, grid)
+    inside = volume_hu[mask].astype(float)
+    volume_mm3 = float(mask.sum()) * grid.voxel_mm3
+    x, y, z = grid.lps_from_kji(np.argwhere(mask).mean(axis=0))
+    return Finding(
+        number=number,
+        mask=CroppedMask(start_kji=(start[0], start[1], start[2]), voxels=mask[box]),
+        centre_lps=(float(x), float(y), float(z)),
+        volume_mm3=volume_mm3,
+        equivalent_diameter_mm=(6.0 * volume_mm3 / math.pi) ** (1.0 / 3.0),
+        long_axis=long_axis,
+        short_axis=short_axis,
+        mean_hu=float(inside.mean()),
+        sd_hu=float(inside.std()),
+        minimum_hu=float(inside.min()),
+        maximum_hu=float(inside.max()),
+        attenuation=Attenuation.SOLID if number % 2 else Attenuation.PART_SOLID,
+        laterality=Laterality.RIGHT if number % 2 else Laterality.LEFT,
+        score=0.9,
+        malignancy=0.25,
+    )
+
+
+def a_request(case: Case, **fields: Any) -> ReportRequest:
+    """A request for the case; `fields` replace those of the request, `options` and `identity` included."""
+    request = ReportRequest(
+        source=case.source, result=case.result, identity=an_identity(case.result.models), composed_at=COMPOSED_AT
+    )
+    return dataclasses.replace(request, **fields)
+
+
+def a_refusal(*reasons: Reason, **fields: Any) -> ReportRequest:
+    """A request for a study that was not analysed."""
+    header = a_ct_header(a_grid(), 0)
+    given = reasons or (Reason(code="series.gap", text="Slices are missing."),)
+    request = ReportRequest(source=(header,), identity=an_identity(()), composed_at=COMPOSED_AT, reasons=given)
+    return dataclasses.replace(request, **fields)
+
+
+def an_identity(models: tuple[ModelUse, ...] = (A_MODEL,), **fields: Any) -> ResultIdentity:
+    """The identity of the case's result."""
+    identity = ResultIdentity(
+        study_instance_uid=STUDY_UID,
+        series_instance_uid=SERIES_UID,
+        pipeline="jnsc",
+        models=models,
+        input_digest="00ff",
+    )
+    return dataclasses.replace(identity, **fields)
+
+
+def options(**fields: Any) -> ReportOptions:
+    """Report options that differ from the default in `fields`."""
+    return ReportOptions(**fields)
+
+
+def a_ct_header(grid: Grid, k: int, **header: Any) -> Dataset:
+    """Header of the CT instance that is slice k of the grid."""
+    dataset = Dataset()
+    dataset.SpecificCharacterSet = "ISO_IR 100"
+    dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, f"{SERIES_UID}.{k + 1}"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = STUDY_UID, SERIES_UID
+    dataset.FrameOfReferenceUID, dataset.Modality = FRAME_UID, "CT"
+    dataset.PatientName, dataset.PatientID, dataset.IssuerOfPatientID = "Müller^Jörg", "PAT-7", "HOSPITAL"
+    dataset.PatientBirthDate, dataset.PatientSex = "19500102", "M"
+    dataset.StudyID, dataset.StudyDate, dataset.StudyTime = "S1", "20260303", "101500"
+    dataset.AccessionNumber, dataset.ReferringPhysicianName = "ACC-1", "Ärztin^Anna"
+    dataset.Manufacturer, dataset.ManufacturerModelName = "ScannerWorks", "S-1"
+    dataset.Rows, dataset.Columns = grid.shape_kji[1:]
+    dataset.PixelSpacing = [grid.spacing_mm[1], grid.spacing_mm[2]]
+    dataset.SliceThickness = grid.spacing_mm[0]
+    dataset.ImageOrientationPatient = [*grid.directions[2], *grid.directions[1]]
+    dataset.ImagePositionPatient = [round(float(value), 6) for value in grid.lps_from_kji((k, 0, 0))]
+    dataset.InstanceNumber = k + 1
+    for keyword, value in header.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def _sphere_mask(grid: Grid, sphere: Sphere) -> BoolArray:
+    index = np.indices(grid.shape_kji, float).reshape(3, -1).T
+    distance_mm = np.linalg.norm((index - sphere.centre_kji) * grid.spacing_mm, axis=1)
+    return np.asarray((distance_mm <= sphere.diameter_mm / 2.0).reshape(grid.shape_kji), bool)
+
+
+def _axes(mask: BoolArray, grid: Grid) -> tuple[Axis, Axis]:
+    """Long and short axis between voxel corners, tried pair by pair."""
+    best = max(
+        (_longest(mask[k], grid) + (k,) for k in np.flatnonzero(mask.any(axis=(1, 2)))), key=lambda item: item[0]
+    )
+    length, first, second, k = best
+    corners = _corners(mask[k])
+    spacing = np.asarray(grid.spacing_mm[1:])
+    along = (second - first) * spacing / length
+    offsets = (corners[:, None] - corners[None]) * spacing
+    lengths = np.linalg.norm(offsets, axis=-1)
+    slanted = np.abs(offsets @ along) > 0.05 * np.maximum(lengths, 1e-9)
+    row, column = np.unravel_index(np.argmax(np.where(slanted, 0.0, lengths)), lengths.shape)
+    short = _axis(float(lengths[row, column]), int(k), corners[row], corners[column])
+    return _axis(float(length), int(k), first, second), short
+
+
+def _longest(plane: BoolArray, grid: Grid) -> tuple[float, Any, Any]:
+    corners = _corners(plane)
+    lengths = np.linalg.norm((corners[:, None] - corners[None]) * grid.spacing_mm[1:], axis=-1)
+    row, column = np.unravel_index(np.argmax(lengths), lengths.shape)
+    return float(lengths[row, column]), corners[row], corners[column]
+
+
+def _corners(plane: BoolArray) -> Any:
+    pixels = np.argwhere(plane)
+    return np.unique(np.concatenate([pixels + (y, x) for y in (-0.5, 0.5) for x in (-0.5, 0.5)]), axis=0)
+
+
+def _axis(length_mm: float, k: int, first: Any, second: Any) -> Axis:
+    ends = ((float(first[0]), float(first[1])), (float(second[0]), float(second[1])))
+    return Axis(length_mm=length_mm, slice_k=k, ends_ji=ends)
