@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from highdicom import AlgorithmIdentificationSequence
@@ -31,7 +32,7 @@ from pacs_node.report.request import DocumentRole, ReportRequest
 from pacs_node.report.source import SliceReference, request_spacing_mm, slice_reference, slice_stand_in
 from pacs_node.report.stamp import MANUFACTURER, MODEL_NAME, RESEARCH_USE, ascii_text, stamp
 
-Labels = NDArray[np.uint16]
+Labels = NDArray[np.unsignedinteger[Any]]
 
 _SERIES_NUMBER = {DocumentRole.SEG: 901, DocumentRole.LUNGS: 902}
 _LABEL = {DocumentRole.SEG: "LUNG_NODULES", DocumentRole.LUNGS: "LUNGS"}
@@ -55,7 +56,7 @@ def nodule_segmentation(request: ReportRequest, result: Result) -> Dataset:
 def lung_segmentation(request: ReportRequest, result: Result) -> Dataset:
     """Both lungs as one segment; at least one voxel must be set."""
     slices_k = np.flatnonzero(result.lungs.any(axis=(1, 2)))
-    labelled = Labelled(slices_k=tuple(int(k) for k in slices_k), labels=result.lungs[slices_k].astype(np.uint16))
+    labelled = Labelled(slices_k=tuple(int(k) for k in slices_k), labels=result.lungs[slices_k].astype(np.uint8))
     return _segmentation(request, DocumentRole.LUNGS, labelled, [_lung_segment(request)])
 
 
@@ -91,7 +92,8 @@ def _segmentation(
 def _labelled_findings(result: Result) -> Labelled:
     slices_k = sorted({k for finding in result.findings for k in _occupied_slices(finding)})
     row_of = {k: row for row, k in enumerate(slices_k)}
-    labels = np.zeros((len(slices_k), *result.grid.shape_kji[1:]), np.uint16)
+    number_type = np.min_scalar_type(len(result.findings))
+    labels: Labels = np.zeros((len(slices_k), *result.grid.shape_kji[1:]), number_type)
     for finding in result.findings:
         (start_k, start_j, start_i), (_, rows, columns) = finding.mask.start_kji, finding.mask.voxels.shape
         for k in _occupied_slices(finding):

@@ -61,13 +61,13 @@ def slice_stand_in(request: ReportRequest, k: int) -> Dataset:
 
 
 def evidence_stand_in(header: Dataset) -> Dataset:
-    """A header with the UIDs of an instance and an empty patient; a CT to highdicom, which does not know every class."""
+    """A header with the UIDs of an instance and an empty patient; a CT, since highdicom knows few classes."""
     stand_in = Dataset()
     for keyword in _BLANK:
         setattr(stand_in, keyword, "")
     stand_in.SOPClassUID = CTImageStorage
     for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
-        stand_in[keyword] = header[keyword]
+        setattr(stand_in, keyword, header[keyword].value)
     return stand_in
 
 

@@ -7,6 +7,7 @@ Called from `segmentation` and `structured`.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone, tzinfo
 
@@ -44,17 +45,17 @@ def _copy_patient_and_study(document: SOPClass, source: Dataset) -> None:
     """Copy the patient and study modules, those of clinical trials included, as they are in their character set."""
     header = Dataset()
     for group in (0x0008, 0x0010, 0x0012, 0x0020, 0x0032, 0x0038):
-        header.update(source.group_dataset(group))
+        header.update(copy.deepcopy(source.group_dataset(group)))  # elements are mutable and must not be shared
     header.SOPClassUID, header.SOPInstanceUID = CTImageStorage, document.SOPInstanceUID
     if "SpecificCharacterSet" in source:
-        document["SpecificCharacterSet"] = source["SpecificCharacterSet"]
+        document["SpecificCharacterSet"] = copy.copy(source["SpecificCharacterSet"])
     document.copy_patient_and_study_information(header)
 
 
 def _freeze_time(document: SOPClass, composed_at: datetime, source: Dataset) -> None:
     """Dates and times of the document, in the zone of the study if it names one (PS3.3 C.12.1.1.8), else in ours."""
     if "TimezoneOffsetFromUTC" in source:
-        document["TimezoneOffsetFromUTC"] = source["TimezoneOffsetFromUTC"]
+        document["TimezoneOffsetFromUTC"] = copy.copy(source["TimezoneOffsetFromUTC"])
     local = composed_at.astimezone(_zone(source))
     document.ContentDate = document.InstanceCreationDate = local.strftime("%Y%m%d")
     document.ContentTime = document.InstanceCreationTime = local.strftime("%H%M%S")
@@ -74,7 +75,7 @@ def _contributing_equipment(source: Dataset, request: ReportRequest) -> Iterator
     scanner.Manufacturer = ""
     for keyword in ("Manufacturer", "ManufacturerModelName", "InstitutionName", "StationName", "DeviceSerialNumber"):
         if source.get(keyword):
-            scanner[keyword] = source[keyword]
+            scanner[keyword] = copy.copy(source[keyword])
     if scanner.Manufacturer:
         yield _with_purpose(scanner, codes.ACQUISITION_EQUIPMENT)
     for model in request.result.models if request.result is not None else ():

@@ -43,14 +43,15 @@ _DEFINITIONS = (
 def structured_report(request: ReportRequest, segmentations: Sequence[Dataset]) -> Dataset:
     """The report of a request.
 
+    highdicom copies and searches the whole tree several times, so it gets the trunk only, and the rest is added after.
+
     Parameters
     ----------
     segmentations : the SEG documents that it refers to, listed as evidence
     """
-    referenced = [*request.source, *segmentations]
     document: SOPClass = _SOP_CLASS[request.options.sr_class](
-        evidence=[evidence_stand_in(instance) for instance in referenced],
-        content=_root(request)[0],
+        evidence=[evidence_stand_in(request.source[0])],
+        content=_trunk(request)[0],
         series_instance_uid=uid(request.identity, f"{DocumentRole.SR}-series"),
         series_number=911,
         sop_instance_uid=uid(request.identity, DocumentRole.SR),
@@ -66,19 +67,18 @@ def structured_report(request: ReportRequest, segmentations: Sequence[Dataset]) 
         previous_versions=[request.predecessor] if request.predecessor is not None else None,
         coding_schemes=[_private_scheme()] if request.result is None else None,
     )
-    _set_evidence_classes(document, referenced)
+    document.ContentSequence = [*document.ContentSequence, *_containers(request)]
+    document.CurrentRequestedProcedureEvidenceSequence = [_evidence([*request.source, *segmentations])]
     stamp(document, request)
     return document
 
 
-def _root(request: ReportRequest) -> ContentSequence:
+def _trunk(request: ReportRequest) -> ContentSequence:
     root = ContainerContentItem(name=codes.IMAGING_MEASUREMENT_REPORT, template_id="1500")
     root.ContentSequence = ContentSequence()
     root.ContentSequence.extend(sr.LanguageOfContentItemAndDescendants(_LANGUAGE))
     root.ContentSequence.extend(sr.ObservationContext(observer_device_context=_observer(request)))
     root.ContentSequence.append(_code(codes.PROCEDURE_REPORTED, codes.PROCEDURE_CT, _HAS_CONCEPT_MOD))
-    for container in _containers(request):
-        root.ContentSequence.append(container)
     return ContentSequence([root], is_root=True)
 
 
@@ -154,10 +154,20 @@ def _private_scheme() -> CodingSchemeIdentificationItem:
     )
 
 
-def _set_evidence_classes(document: Dataset, referenced: Sequence[Dataset]) -> None:
-    """Give the listed evidence its real SOP classes, which the stand-ins do not have."""
-    class_of = {str(instance.SOPInstanceUID): str(instance.SOPClassUID) for instance in referenced}
-    for study in document.CurrentRequestedProcedureEvidenceSequence:
-        for series in study.ReferencedSeriesSequence:
-            for item in series.ReferencedSOPSequence:
-                item.ReferencedSOPClassUID = class_of[str(item.ReferencedSOPInstanceUID)]
+def _evidence(instances: Sequence[Dataset]) -> Dataset:
+    """Every instance that was analysed or is referred to; all of one study (PS3.3 C.17.2, table C.17-3)."""
+    by_series: dict[str, list[Dataset]] = {}
+    for instance in instances:
+        item = Dataset()
+        item.ReferencedSOPClassUID = instance.SOPClassUID
+        item.ReferencedSOPInstanceUID = instance.SOPInstanceUID
+        by_series.setdefault(str(instance.SeriesInstanceUID), []).append(item)
+    study = Dataset()
+    study.StudyInstanceUID = instances[0].StudyInstanceUID
+    study.ReferencedSeriesSequence = []
+    for series_uid, items in by_series.items():
+        series = Dataset()
+        series.SeriesInstanceUID = series_uid
+        series.ReferencedSOPSequence = items
+        study.ReferencedSeriesSequence.append(series)
+    return study

@@ -1,0 +1,43 @@
+"""Datasets from files and to bytes. The steps hand them through without looking inside."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from pacs_node.errors import InstanceUnreadable
+from pacs_node.report.request import Document
+
+
+def read_headers(paths: Sequence[Path]) -> tuple[Dataset, ...]:
+    """The instances without their pixels, in the order of the paths.
+
+    Raises
+    ------
+    InstanceUnreadable : a file is not DICOM
+    """
+    return tuple(_read(path, is_whole=False) for path in paths)
+
+
+def read_document(path: Path) -> Dataset:
+    """A whole instance, such as a report stored before; raises InstanceUnreadable."""
+    return _read(path, is_whole=True)
+
+
+def encoded(document: Document) -> bytes:
+    """The document as a DICOM file."""
+    buffer = io.BytesIO()
+    document.dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def _read(path: Path, *, is_whole: bool) -> Dataset:
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=not is_whole)
+    except (InvalidDicomError, OSError, ValueError, KeyError, EOFError) as error:
+        raise InstanceUnreadable from error
