@@ -1,0 +1,67 @@
+"""The result of an analysis as bytes, for the way from `steps.analyse` to `steps.compose`: one npz, no pickle."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from typing import Any
+
+import numpy as np
+
+from inference.findings import Attenuation, Axis, CroppedMask, Finding, Laterality, ModelUse, Result
+from inference.geometry import Grid
+
+
+def encoded(result: Result) -> bytes:
+    """The result as an npz: masks as bits, everything else as one JSON text."""
+    facts = {
+        "grid": dataclasses.asdict(result.grid),
+        "models": [dataclasses.asdict(model) for model in result.models],
+        "findings": [_facts(finding) for finding in result.findings],
+    }
+    masks = {f"mask{f.number}": np.packbits(f.mask.voxels) for f in result.findings}
+    buffer = io.BytesIO()
+    np.savez(buffer, facts=np.array(json.dumps(facts)), lungs=np.packbits(result.lungs), **masks)
+    return buffer.getvalue()
+
+
+def decoded(data: bytes) -> Result:
+    """The result that `encoded` took."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as pack:
+        facts = json.loads(str(pack["facts"]))
+        grid = Grid(**_tuples(facts["grid"]))
+        return Result(
+            grid=grid,
+            findings=tuple(_finding(raw, pack[f"mask{raw['number']}"]) for raw in facts["findings"]),
+            lungs=_bits(pack["lungs"], grid.shape_kji),
+            models=tuple(ModelUse(**model) for model in facts["models"]),
+        )
+
+
+def _facts(finding: Finding) -> dict[str, Any]:
+    raw = {field.name: getattr(finding, field.name) for field in dataclasses.fields(finding) if field.name != "mask"}
+    raw["long_axis"], raw["short_axis"] = dataclasses.asdict(finding.long_axis), dataclasses.asdict(finding.short_axis)
+    return raw | {"start_kji": finding.mask.start_kji, "shape_kji": finding.mask.voxels.shape}
+
+
+def _finding(raw: dict[str, Any], bits: np.ndarray[Any, Any]) -> Finding:
+    typed = _tuples(raw)
+    mask = CroppedMask(start_kji=typed.pop("start_kji"), voxels=_bits(bits, typed.pop("shape_kji")))
+    typed |= {"long_axis": Axis(**typed["long_axis"]), "short_axis": Axis(**typed["short_axis"])}
+    laterality = typed.pop("laterality")
+    return Finding(
+        **typed | {"attenuation": Attenuation(typed["attenuation"])},
+        mask=mask,
+        laterality=None if laterality is None else Laterality(laterality),
+    )
+
+
+def _bits(packed: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return np.unpackbits(packed, count=int(np.prod(shape))).reshape(shape).astype(bool)
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

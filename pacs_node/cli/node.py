@@ -1,0 +1,74 @@
+"""`pulmonode node`: run the node and look after it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from pacs_node.archive.queries import jobs, machine, studies
+from pacs_node.cli.options import AsJson, ConfigFile, configured, opened
+from pacs_node.cli.shown import show_facts, show_json, show_rows
+from pacs_node.processes import check as doctor
+from pacs_node.processes import serve as receiving
+from pacs_node.processes import up as everything
+from pacs_node.processes import work as working
+
+app = typer.Typer(no_args_is_help=True, help="Run the node and look after it.")
+
+
+@app.command()
+def up(config: ConfigFile = None) -> None:
+    """Run the whole node in the foreground: SCP, workers and, where it is embedded, Triton. Ctrl-C stops it."""
+    everything.up(configured(config), config, _stop_event())
+
+
+@app.command()
+def serve(config: ConfigFile = None) -> None:
+    """Only receive: the SCP, the index and the sweep. Several may run beside `node work` on other machines."""
+    receiving.serve(configured(config), _stop_event())
+
+
+@app.command()
+def work(
+    config: ConfigFile = None,
+    queue: Annotated[list[str] | None, typer.Option(help="Only this kind of work: io, gpu or deliver.")] = None,
+) -> None:
+    """Only work: plan, analyse, compose and deliver what was received."""
+    working.work(configured(config), tuple(queue or ()))
+
+
+@app.command()
+def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Examine database, disk, broker, models, inference and destinations, and say what to do about each fault."""
+    found = list(doctor.check_node(configured(config)))
+    rows = [asdict(item) | {"is_well": item.is_well if as_json else "ok" if item.is_well else "FAULT"} for item in found]
+    show_rows(rows, as_json=as_json)
+    if not all(item.is_well for item in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Count what was received and what became of it."""
+    node = opened(config)
+    with node.database.transaction() as tx:
+        facts = {
+            "instances": studies.count_instances(tx),
+            "studies": sum(machine.count_states(tx, machine.STUDIES).values()),
+            "results": jobs.count_results(tx),
+            "study_states": machine.count_states(tx, machine.STUDIES),
+            "job_states": machine.count_states(tx, machine.JOBS),
+            "delivery_states": machine.count_states(tx, machine.DELIVERIES),
+        }
+    show_json(facts) if as_json else show_facts(facts)
+
+
+def _stop_event() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

@@ -1,0 +1,63 @@
+"""Printing: the same rows as a table for people or as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Row = Mapping[str, Any]
+
+
+def show_rows(rows: Sequence[Row], *, as_json: bool, title: str = "", empty: str = "There is nothing to show.") -> None:
+    """Print rows that have the same keys; `empty` is said where there are none."""
+    if as_json:
+        show_json(list(rows))
+        return
+    if not rows:
+        Console().print(empty)
+        return
+    table = Table(title=title or None, title_justify="left", header_style="bold")
+    for key in rows[0]:
+        table.add_column(key.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_text(value) for value in row.values()))
+    Console().print(table)
+
+
+def show_facts(facts: Row, *, title: str = "") -> None:
+    """Print one thing as a list of its properties."""
+    table = Table(title=title or None, title_justify="left", show_header=False)
+    for key, value in facts.items():
+        table.add_row(key.replace("_", " "), _text(value))
+    Console().print(table)
+
+
+def show_json(value: object) -> None:
+    """Print JSON; times are ISO 8601 in UTC."""
+    json.dump(value, sys.stdout, indent=2, default=str)
+    sys.stdout.write("\n")
+
+
+def say(text: str) -> None:
+    """Print a sentence."""
+    Console().print(text, highlight=False)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1 else f"{value:.1f}"
+    if isinstance(value, list | tuple):
+        return "\n".join(_text(item) for item in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_text(item)}" for key, item in value.items()) or "none"
+    return str(value)

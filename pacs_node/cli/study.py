@@ -1,0 +1,91 @@
+"""`pulmonode study`: what was received, what was decided about it and why."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from pacs_node.archive.queries import deliveries, jobs, machine, studies
+from pacs_node.archive.records import Job
+from pacs_node.cli.options import AsJson, ConfigFile, Limit, opened
+from pacs_node.cli.shown import say, show_facts, show_json, show_rows
+from pacs_node.domain.identifiers import StudyUid
+from pacs_node.node import Node
+from pacs_node.steps import reindex as reindexing
+from pacs_node.steps.retry import retry_study
+
+app = typer.Typer(no_args_is_help=True, help="What was received, what was decided about it, and why.")
+Uid = Annotated[str, typer.Argument(help="Study Instance UID.")]
+
+
+@app.command(name="list")
+def list_studies(config: ConfigFile = None, limit: Limit = 20, as_json: AsJson = False) -> None:
+    """The studies that received something last."""
+    node = opened(config)
+    with node.database.transaction() as tx:
+        rows = [asdict(study) for study in studies.listed(tx, limit)]
+    show_rows(rows, as_json=as_json, empty="No study has arrived yet.")
+
+
+@app.command()
+def show(uid: Uid, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """One study: every series with its decision and reasons, its jobs, findings, results, deliveries and history."""
+    facts = _whole(opened(config), StudyUid(uid))
+    if as_json:
+        show_json(facts)
+        return
+    show_facts(facts["study"], title="Study")
+    show_rows(facts["decisions"], as_json=False, title="Decisions", empty="No decision yet.")
+    for job in facts["jobs"]:
+        show_facts({k: v for k, v in job.items() if not isinstance(v, list) or k == "reasons"}, title=f"Job {job['id']}")
+        show_rows(job["findings"], as_json=False, title="Findings", empty="No finding.")
+        show_rows(job["deliveries"], as_json=False, title="Deliveries", empty="No delivery.")
+        show_rows(job["history"], as_json=False, title="History of the job")
+    show_rows(facts["history"], as_json=False, title="History of the study")
+
+
+@app.command()
+def retry(uid: Uid, config: ConfigFile = None) -> None:
+    """Plan a study again with the present rules and models, and run again what gave no findings."""
+    retry_study(opened(config), StudyUid(uid))
+    say("It will be planned again as soon as a worker is free; `pulmonode study show` shows what becomes of it.")
+
+
+@app.command()
+def reindex(config: ConfigFile = None) -> None:
+    """Index the instances on disk that the database lacks."""
+    say(f"{reindexing.reindex(opened(config))} instances were added to the index.")
+
+
+def _whole(node: Node, uid: StudyUid) -> dict[str, Any]:
+    with node.database.transaction() as tx:
+        study = studies.find(tx, uid)
+        return {
+            "study": asdict(study),
+            "instances": [instance.sop_instance_uid for instance in studies.instances(tx, study.id)],
+            "decisions": [
+                asdict(decided) | {"reasons": [f"{reason.text} [{reason.code}]" for reason in decided.reasons]}
+                for decided in studies.decisions(tx, study.id)
+            ],
+            "jobs": [whole_job(tx, job) for job in jobs.of_study(tx, study.id)],
+            "history": [_event(event) for event in machine.history(tx, machine.STUDIES, study.id)],
+        }
+
+
+def whole_job(tx: Any, job: Job) -> dict[str, Any]:
+    """A job with its findings, results, deliveries and history, for printing."""
+    return asdict(job) | {
+        "models": ", ".join(f"{model.name} version {model.version}" for model in job.models),
+        "destinations": ", ".join(job.destinations),
+        "reasons": [f"{reason.text} [{reason.code}]" for reason in job.reasons],
+        "findings": [asdict(finding) for finding in jobs.findings(tx, job.id)],
+        "results": [asdict(item) for item in jobs.results(tx, job.id)],
+        "deliveries": [asdict(delivery) for delivery in deliveries.of_job(tx, job.id)],
+        "history": [_event(event) for event in machine.history(tx, machine.JOBS, job.id)],
+    }
+
+
+def _event(event: Any) -> dict[str, Any]:
+    return {key: value for key, value in asdict(event).items() if value is not None or key in ("code", "text")}

@@ -1,0 +1,182 @@
+"""Compose: the findings of a job, or the reasons why there are none, to SEG and SR, checked before they leave."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from inference import eligibility
+from inference.contract import SeriesLimits
+from inference.errors import InferenceError
+from inference.findings import Result
+from inference.series import load, read_headers
+from inference.volume import Volume
+from pacs_node import log, report
+from pacs_node.archive import findings, records
+from pacs_node.archive.queries import deliveries, jobs, machine, studies
+from pacs_node.archive.queries.machine import JOBS, Move
+from pacs_node.config import Report
+from pacs_node.domain.identifiers import JobId
+from pacs_node.domain.job import JobEvent, JobState
+from pacs_node.domain.retry import COMPOSE, delay_s
+from pacs_node.domain.rule import Reason
+from pacs_node.errors import NodeError, ResultInvalid
+from pacs_node.node import Node
+from pacs_node.report import check, stored
+from pacs_node.steps.identity import identity_of
+from pacs_node.steps.lease import kept, new_holder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composition:
+    """What a result is composed of.
+
+    Parameters
+    ----------
+    paths : instances of the analysed (or refused) series, in any order
+    result : the findings; None if the series was not analysed because of `reasons`
+    limits : what the detector may be used on
+    composed_at : the same for every run of the same job
+    predecessor : file of the report that this one supersedes
+    """
+
+    paths: tuple[Path, ...]
+    result: Result | None
+    reasons: tuple[Reason, ...]
+    identity: report.ResultIdentity
+    limits: SeriesLimits
+    options: Report
+    station: str
+    composed_at: datetime
+    predecessor: Path | None = None
+
+
+def compose_result(node: Node, job_id: JobId) -> None:
+    """Compose an analysed job and make its deliveries due; quietly nothing if it is not analysed (any more)."""
+    holder, now = new_holder(), node.now()
+    until = now + timedelta(seconds=node.config.work.lease_s)
+    with node.database.transaction() as tx:
+        if not jobs.claim(tx, job_id, JobEvent.COMPOSE, now, holder, until):
+            return
+        job = jobs.get(tx, job_id)
+        instances = studies.instances(tx, job.study_id)
+        before = jobs.results(tx, job.supersedes_job_id) if job.supersedes_job_id is not None else ()
+    started = time.monotonic()
+    try:
+        with kept(node, JOBS, job_id, holder):
+            documents = composed(_composition(node, job, instances, before))
+            kept_files = [_kept(node, job, document) for document in documents]
+    except (InferenceError, NodeError) as error:
+        _record_failure(node, job, holder, error)
+        return
+    _record_result(node, job, holder, kept_files)
+    log.event("job_composed", job_id=job_id, instances=len(documents), duration_s=time.monotonic() - started)
+
+
+def composed(what: Composition) -> tuple[report.Document, ...]:
+    """The documents of a result, after they have passed the own check.
+
+    Raises
+    ------
+    ResultInvalid : the check found something
+    InstanceUnreadable : no instance of the series can be read
+    """
+    volume: Volume | None = None
+    if what.result is None:
+        source, frames = stored.read_headers(what.paths), ()
+    else:
+        (header,) = read_headers(what.paths)
+        verdict = eligibility.judge(header, what.limits)
+        volume = load(verdict.slices, verdict.grid)
+        source, frames = _source(verdict)
+    request = report.ReportRequest(
+        source=source,
+        frame_numbers=frames,
+        result=what.result,
+        reasons=what.reasons,
+        identity=what.identity,
+        composed_at=what.composed_at,
+        options=report.ReportOptions(
+            sr_class=report.SrClass(what.options.sr_class),
+            lungs=what.options.lungs,
+            ohif_hydration=what.options.ohif_hydration,
+            station=what.station,
+        ),
+        predecessor=stored.read_document(what.predecessor) if what.predecessor else None,
+    )
+    documents = report.compose(request)
+    problems = check.check(
+        source, [document.dataset for document in documents], volume_hu=None if volume is None else volume.volume_hu
+    )
+    if problems:
+        raise ResultInvalid(f"the own check refused the result: {', '.join(sorted({p.code for p in problems}))}")
+    return documents
+
+
+def _source(verdict: eligibility.Eligibility) -> tuple[tuple[object, ...], tuple[int, ...]]:
+    slices = verdict.slices
+    if slices[0].frame == 0:
+        return stored.read_headers([item.path for item in slices]), ()
+    return stored.read_headers([slices[0].path]), tuple(item.frame for item in slices)
+
+
+def _composition(
+    node: Node,
+    job: records.Job,
+    instances: Sequence[records.Instance],
+    before: Sequence[records.StoredResult],
+) -> Composition:
+    limits = node.models.contract(job.pipeline).limits
+    assert limits is not None
+    reports = [item.file_key for item in before if item.role == report.DocumentRole.SR]
+    result = None if job.findings_key is None else findings.decoded(node.files.path(job.findings_key).read_bytes())
+    mine = [instance for instance in instances if instance.series_instance_uid == job.series_instance_uid]
+    return Composition(
+        paths=tuple(node.files.path(instance.file_key) for instance in mine),
+        result=result,
+        reasons=job.reasons,
+        identity=identity_of(job),
+        limits=limits,
+        options=node.config.report,
+        station=node.config.scp.ae_title,
+        composed_at=job.created_at,
+        predecessor=node.files.path(reports[0]) if reports else None,
+    )
+
+
+def _kept(node: Node, job: records.Job, document: report.Document) -> records.StoredResult:
+    key = node.files.store_result(f"job-{job.id}-{document.role}.dcm", stored.encoded(document))
+    return records.StoredResult(
+        role=document.role,
+        sop_class_uid=document.sop_class_uid,
+        sop_instance_uid=document.sop_instance_uid,
+        file_key=key,
+    )
+
+
+def _record_result(node: Node, job: records.Job, holder: str, items: Sequence[records.StoredResult]) -> None:
+    now = node.now()
+    step = Move(row_id=job.id, state=JobState.COMPOSING, event=JobEvent.FINISH, at=now, holder=holder)
+    with node.database.transaction() as tx:
+        if not machine.move(tx, JOBS, step, finished_at=now, attempt=0):
+            return
+        jobs.replace_results(tx, job.id, items, now)
+        if job.supersedes_job_id is not None:
+            deliveries.supersede(tx, job.supersedes_job_id, now)
+        deliveries.create(tx, job.id, job.destinations, now)
+
+
+def _record_failure(node: Node, job: records.Job, holder: str, error: InferenceError | NodeError) -> None:
+    wait_s = delay_s(COMPOSE, job.attempt, node.chance()) if error.retryable else None
+    event = JobEvent.FAIL if wait_s is None else JobEvent.DELAY
+    now = node.now()
+    due = {} if wait_s is None else {"next_at": now + timedelta(seconds=wait_s)}
+    step = Move(
+        row_id=job.id, state=JobState.COMPOSING, event=event, at=now, holder=holder, code=error.code, text=str(error)
+    )
+    with node.database.transaction() as tx:
+        machine.move(tx, JOBS, step, **due)
+    log.event("job_not_composed", job_id=job.id, code=error.code, attempt=job.attempt, next_s=wait_s)

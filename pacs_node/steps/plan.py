@@ -1,0 +1,151 @@
+"""Plan: decide about every series of a settled study, and make the jobs that follow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from inference import eligibility
+from inference.contract import Contract, SeriesLimits
+from inference.errors import InferenceError
+from inference.registry import ModelRepository
+from inference.series import SeriesHeader, read_headers
+from pacs_node import log
+from pacs_node.archive import records
+from pacs_node.archive.queries import jobs, machine, studies
+from pacs_node.archive.queries.machine import STUDIES, Move
+from pacs_node.domain.identifiers import SeriesUid, StudyId
+from pacs_node.domain.rule import Decision, JudgedSeries, Reason, Rule, SeriesFacts, Verdict, decide
+from pacs_node.domain.study import StudyEvent, StudyState
+from pacs_node.node import Node
+
+OWN = Reason(code="series.own-result", text="results of this node that came back are not analysed")
+
+
+def plan_study(node: Node, study_id: StudyId) -> None:
+    """Record a decision for every series of a settled study, and its jobs; quietly nothing if it is not settled."""
+    with node.database.transaction() as tx:
+        study = studies.get(tx, study_id)
+        instances = studies.instances(tx, study_id)
+    if study.state is not StudyState.SETTLED:
+        return
+    own, foreign = _parted(instances)
+    judged = _judged(node, foreign)
+    decisions = decide(node.config.rule, judged) + tuple(_own_decision(uid) for uid in own)
+    new = _jobs(node, study, decisions, judged, foreign)
+    now = node.now()
+    with node.database.transaction() as tx:
+        step = Move(row_id=study_id, state=study.state, event=StudyEvent.PLAN, at=now)
+        if not machine.move(tx, STUDIES, step):
+            return
+        studies.replace_decisions(tx, study_id, decisions, now)
+        created = [jobs.create(tx, job, now) for job in new]
+    log.event("study_planned", study_id=study_id, count=sum(job_id is not None for job_id in created))
+
+
+def explain(
+    rules: Sequence[Rule], models: ModelRepository, paths: Sequence[Path], calling_ae_title: str
+) -> tuple[tuple[JudgedSeries, Decision], ...]:
+    """What would be decided about the series in these files, for `pulmonode rule explain`."""
+    limits = _limits(models, rules)
+    judged = [_judge(series, (calling_ae_title,), limits) for series in read_headers(paths)]
+    return tuple(zip(judged, decide(rules, judged), strict=True))
+
+
+def _parted(
+    instances: Sequence[records.Instance],
+) -> tuple[frozenset[SeriesUid], dict[SeriesUid, list[records.Instance]]]:
+    foreign: dict[SeriesUid, list[records.Instance]] = {}
+    for instance in instances:
+        if not instance.is_own_result:
+            foreign.setdefault(instance.series_instance_uid, []).append(instance)
+    return frozenset(i.series_instance_uid for i in instances) - foreign.keys(), foreign
+
+
+def _own_decision(uid: SeriesUid) -> Decision:
+    return Decision(series_instance_uid=uid, verdict=Verdict.OWN_RESULT, rule=None, reasons=(OWN,))
+
+
+def _judged(node: Node, foreign: dict[SeriesUid, list[records.Instance]]) -> list[JudgedSeries]:
+    limits = _limits(node.models, node.config.rule)
+    paths = [node.files.path(instance.file_key) for group in foreign.values() for instance in group]
+    callers = {uid: tuple(sorted({i.calling_ae_title for i in group})) for uid, group in foreign.items()}
+    headers = read_headers(paths)
+    return [_judge(header, callers.get(SeriesUid(header.series_instance_uid), ()), limits) for header in headers]
+
+
+def _judge(header: SeriesHeader, callers: tuple[str, ...], limits: SeriesLimits) -> JudgedSeries:
+    verdict = eligibility.judge(header, limits)
+    facts = SeriesFacts(
+        series_instance_uid=SeriesUid(header.series_instance_uid),
+        modality=header.modality,
+        body_part=header.body_part_examined,
+        description=header.series_description,
+        kernel=header.convolution_kernel,
+        orientation=header.orientation,
+        slice_count=header.slice_count,
+        thickness_mm=header.thickness_mm,
+        coverage_mm=header.coverage_mm,
+        calling_ae_titles=callers,
+    )
+    return JudgedSeries(facts=facts, ineligible=tuple(Reason(code=r.code, text=r.text) for r in verdict.reasons))
+
+
+def _limits(models: ModelRepository, rules: Sequence[Rule]) -> SeriesLimits:
+    """Of the first rule's detector: detection is the same network in every pipeline."""
+    limits = models.contract(rules[0].pipeline).limits if rules else None
+    if limits is None:
+        raise InferenceError("the detector's contract states no limits for series; publish it again")
+    return limits
+
+
+def _jobs(
+    node: Node,
+    study: records.Study,
+    decisions: Sequence[Decision],
+    judged: Sequence[JudgedSeries],
+    foreign: dict[SeriesUid, list[records.Instance]],
+) -> tuple[records.NewJob, ...]:
+    """One job per rule that matched: on its chosen series, else a report on why its best series is ineligible."""
+    slices = {series.facts.series_instance_uid: series.facts.slice_count for series in judged}
+    new = []
+    for rule in node.config.rule:
+        mine = [decision for decision in decisions if decision.rule == rule]
+        chosen = [decision for decision in mine if decision.verdict is Verdict.CHOSEN]
+        refused = sorted(mine, key=lambda d: (-slices[d.series_instance_uid], d.series_instance_uid))
+        for decision in (chosen or refused)[:1]:
+            new.append(_job(node, study, decision, foreign[decision.series_instance_uid]))
+    return tuple(new)
+
+
+def _job(
+    node: Node, study: records.Study, decision: Decision, instances: Sequence[records.Instance]
+) -> records.NewJob:
+    assert decision.rule is not None
+    reasons = decision.reasons if decision.verdict is Verdict.INELIGIBLE else ()
+    models = () if reasons else _models(node.models, decision.rule.pipeline)
+    content = sorted((i.sop_instance_uid, i.sha256) for i in instances)
+    return records.NewJob(
+        study_id=study.id,
+        series_instance_uid=decision.series_instance_uid,
+        rule=decision.rule.name,
+        pipeline=decision.rule.pipeline,
+        input_digest=_digest([content, [reason.code for reason in reasons]]),
+        models=models,
+        model_digest=_digest([asdict(model) for model in models]),
+        destinations=decision.rule.destinations,
+        reasons=reasons,
+    )
+
+
+def _models(models: ModelRepository, pipeline: str) -> tuple[records.ModelVersion, ...]:
+    detector = models.contract(pipeline)
+    used: list[Contract] = [detector] + ([models.contract(detector.head)] if detector.head else [])
+    return tuple(records.ModelVersion(name=c.model, version=c.version, sha256=c.sha256) for c in used)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()

@@ -1,0 +1,42 @@
+"""Reindex: instances on disk are the truth; what the index lacks after a crash is read from the files again."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+
+from pacs_node import log
+from pacs_node.archive.queries import studies
+from pacs_node.domain.instance import Receipt
+from pacs_node.errors import InstanceUnreadable
+from pacs_node.node import Node
+
+GROUP = 500
+
+
+def reindex(node: Node) -> int:
+    """Index every stored instance that the database lacks; also builds a whole index anew.
+
+    Returns
+    -------
+    the number of instances that were added
+    """
+    with node.database.transaction() as tx:
+        known = studies.file_keys(tx)
+    missing = (key for key in node.files.scan() if key not in known)
+    added = 0
+    while group := tuple(itertools.islice(missing, GROUP)):
+        receipts = [receipt for key in group if (receipt := _receipt(node, key)) is not None]
+        with node.database.transaction() as tx:
+            added += studies.record_receipts(tx, receipts, node.config.settle.quiet_for) if receipts else 0
+    if added:
+        log.event("instances_reindexed", count=added)
+    return added
+
+
+def _receipt(node: Node, key: str) -> Receipt | None:
+    try:
+        return node.files.read_receipt(key)
+    except InstanceUnreadable as error:
+        log.event("instance_not_indexed", level=logging.ERROR, code=error.code)
+        return None

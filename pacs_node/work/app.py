@@ -1,0 +1,63 @@
+"""The Celery application: JSON only, late acknowledgement, one message at a time, queues by kind of work.
+
+Works the same on RabbitMQ, on Redis and on Kombu's filesystem transport, which needs no server.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+
+from pacs_node.config import Config
+from pacs_node.steps.sweep import Call, Step
+
+QUEUES = {Step.PLAN: "io", Step.ANALYSE: "gpu", Step.COMPOSE: "io", Step.DELIVER: "deliver"}
+"""The queue of each step, so that production can give each kind of work its own workers."""
+
+POLL_S = 0.05
+"""How often the embedded broker looks for messages; Kombu's default of 1 s would delay every step."""
+
+
+def celery_app(config: Config) -> Celery:
+    """The application of this configuration; the tasks are added by `work.tasks`."""
+    app = Celery("pulmonode", broker=config.broker_url, set_as_current=False)
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_time_limit=config.work.time_limit_s,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_send_task_events=False,
+        worker_enable_remote_control=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options=_transport(config),
+        task_routes={f"pulmonode.{step}": {"queue": queue} for step, queue in QUEUES.items()},
+        task_create_missing_queues=True,
+    )
+    return app
+
+
+def ring(app: Celery, calls: tuple[Call, ...]) -> None:
+    """Send one message per step that waits; a broker that is down costs only the time until the next sweep."""
+    for call in calls:
+        app.send_task(f"pulmonode.{call.step}", args=[call.row_id], retry=False)
+
+
+def _transport(config: Config) -> dict[str, Any]:
+    if not config.broker_url.startswith("filesystem"):
+        return {"visibility_timeout": 2 * config.work.time_limit_s} if config.broker_url.startswith("redis") else {}
+    folders = {name: config.data / "queue" / name for name in ("messages", "control")}
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    return {
+        "data_folder_in": str(folders["messages"]),
+        "data_folder_out": str(folders["messages"]),
+        "control_folder": str(folders["control"]),
+        "polling_interval": POLL_S,
+    }
