@@ -3,6 +3,7 @@
     InferenceError
     |- SeriesUnreadable      series.unreadable     permanent
     |- SeriesIneligible      series.ineligible     permanent (carries its reasons)
+    |- LungsNotFound         series.no-lungs       permanent
     |- EmptyMask             measure.empty-mask    permanent
     |- ContractInvalid       contract.invalid      permanent
     |- ModelNotFound         model.not-found       permanent
@@ -44,6 +45,12 @@ class SeriesIneligible(InferenceError):
     def __init__(self, codes: tuple[str, ...], message: str | None = None) -> None:
         super().__init__(message)
         self.codes = codes
+
+
+class LungsNotFound(InferenceError):
+    """No lung was found in the series; it shows no chest, or not enough of it."""
+
+    code = "series.no-lungs"
 
 
 class EmptyMask(InferenceError):
