@@ -45,7 +45,9 @@ def work(
 def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Examine database, disk, broker, models, inference and destinations, and say what to do about each fault."""
     found = list(doctor.check_node(configured(config)))
-    rows = [asdict(item) | {"is_well": item.is_well if as_json else "ok" if item.is_well else "FAULT"} for item in found]
+    rows = [
+        asdict(item) | {"is_well": item.is_well if as_json else "ok" if item.is_well else "FAULT"} for item in found
+    ]
     show_rows(rows, as_json=as_json)
     if not all(item.is_well for item in found):
         raise typer.Exit(1)

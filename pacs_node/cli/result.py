@@ -23,7 +23,7 @@ def results() -> None:
 
 @app.command()
 def check(ct_dir: Folder, result_dir: Folder, as_json: AsJson = False) -> None:
-    """Verify geometry, references, identity, codes and values of results against their CT; exits with 1 on a problem."""
+    """Check geometry, references, identity, codes and values of results against their CT; exits with 1 on a problem."""
     problems = checking.check_directories(ct_dir, result_dir)
     show_rows([asdict(problem) for problem in problems], as_json=as_json, empty="No problem was found.")
     if problems:

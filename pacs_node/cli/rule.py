@@ -24,9 +24,7 @@ def explain(
 ) -> None:
     """What would be decided about every series in a folder, and why."""
     settings = configured(config)
-    explained = plan.explain(
-        settings.rule, ModelRepository(settings.models), find_files(directory), calling_ae_title
-    )
+    explained = plan.explain(settings.rule, ModelRepository(settings.models), find_files(directory), calling_ae_title)
     rows = [
         {
             "series_instance_uid": judged.facts.series_instance_uid,

@@ -38,7 +38,7 @@ def analyse(
     every: Annotated[bool, typer.Option("--every", help="Every series, not only those that a rule chooses.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the nodules in the chest CTs of a folder, and write SEG, SR and pictures. Exits with 1 if there is no answer."""
+    """Find nodules in the chest CTs of a folder; write SEG, SR and pictures. Exits with 1 if there is no answer."""
     settings = configured(config)
     models = ModelRepository(settings.models)
     chosen = _chosen(settings, models, directory, is_every=every)

@@ -39,7 +39,9 @@ def show(uid: Uid, config: ConfigFile = None, as_json: AsJson = False) -> None:
     show_facts(facts["study"], title="Study")
     show_rows(facts["decisions"], as_json=False, title="Decisions", empty="No decision yet.")
     for job in facts["jobs"]:
-        show_facts({k: v for k, v in job.items() if not isinstance(v, list) or k == "reasons"}, title=f"Job {job['id']}")
+        show_facts(
+            {k: v for k, v in job.items() if not isinstance(v, list) or k == "reasons"}, title=f"Job {job['id']}"
+        )
         show_rows(job["findings"], as_json=False, title="Findings", empty="No finding.")
         show_rows(job["deliveries"], as_json=False, title="Deliveries", empty="No delivery.")
         show_rows(job["history"], as_json=False, title="History of the job")

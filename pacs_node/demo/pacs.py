@@ -1,4 +1,4 @@
-"""A PACS to answer to: Orthanc where it is installed, else the small one of this project. Both on free loopback ports."""
+"""A PACS to answer to: Orthanc where it is installed, else the small one of this project; on free loopback ports."""
 
 from __future__ import annotations
 
@@ -109,9 +109,7 @@ def _small(folder: Path, destination: Destination) -> list[str]:
 
 
 def _wait(destination: Destination, process: subprocess.Popen[bytes]) -> None:
-    peer = scu.Peer(
-        name=destination.name, ae_title=destination.ae_title, host=destination.host, port=destination.port
-    )
+    peer = scu.Peer(name=destination.name, ae_title=destination.ae_title, host=destination.host, port=destination.port)
     deadline = time.monotonic() + START_S
     while True:
         try:

@@ -12,6 +12,11 @@ StudyId = NewType("StudyId", int)
 JobId = NewType("JobId", int)
 DeliveryId = NewType("DeliveryId", int)
 
+IMPLEMENTATION_CLASS_UID = "2.25.329088013640768888120349358541401985732"
+"""Who wrote a file or speaks on an association (PS3.7 section D.3.3.2, PS3.10 section 7.1); the same everywhere."""
+IMPLEMENTATION_VERSION = "PULMONODE_0.1.0"
+"""Its version, at most 16 characters."""
+
 _UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 _LENIENT_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 

@@ -1,4 +1,4 @@
-"""The doctor behind `pulmonode node check`: looks at every part that the node needs, and says what to do about each fault."""
+"""The doctor behind `pulmonode node check`: examines every part that the node needs; says what to do about a fault."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """Start time of a process in clock ticks since boot (proc(5), field 22); empty if there is none or it is a zombie."""
+    """Start time of a process in clock ticks since boot (proc(5), field 22); empty if it is gone or a zombie."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -121,9 +121,7 @@ def _jobs(
     return tuple(new)
 
 
-def _job(
-    node: Node, study: records.Study, decision: Decision, instances: Sequence[records.Instance]
-) -> records.NewJob:
+def _job(node: Node, study: records.Study, decision: Decision, instances: Sequence[records.Instance]) -> records.NewJob:
     assert decision.rule is not None
     reasons = decision.reasons if decision.verdict is Verdict.INELIGIBLE else ()
     models = () if reasons else _models(node.models, decision.rule.pipeline)

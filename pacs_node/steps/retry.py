@@ -24,7 +24,9 @@ def retry_job(node: Node, job_id: JobId) -> None:
     with node.database.transaction() as tx:
         job = jobs.get(tx, job_id)
         if not job.models:
-            raise InvalidTransition("its series is ineligible; change the rule or the model, then `pulmonode study retry`")
+            raise InvalidTransition(
+                "its series is ineligible; change the rule or the model, then `pulmonode study retry`"
+            )
         step = Move(row_id=job_id, state=job.state, event=JobEvent.RETRY, at=node.now())
         machine.move(tx, JOBS, step, reasons=[], findings_key=None, attempt=0)
 
@@ -40,7 +42,9 @@ def retry_study(node: Node, uid: StudyUid) -> None:
         study = studies.find(tx, uid)
         step = Move(row_id=study.id, state=study.state, event=StudyEvent.RETRY, at=node.now())
         machine.move(tx, STUDIES, step)
-        unlucky = [job.id for job in jobs.of_study(tx, study.id) if job.state in ENDED and job.models and _is_empty(job)]
+        unlucky = [
+            job.id for job in jobs.of_study(tx, study.id) if job.state in ENDED and job.models and _is_empty(job)
+        ]
     for job_id in unlucky:
         retry_job(node, job_id)
 

@@ -5,7 +5,6 @@ Runs about twice a second beside the SCP and once after every step; any number o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -15,6 +14,7 @@ from pacs_node.archive.queries.machine import DELIVERIES, JOBS, STUDIES, Machine
 from pacs_node.archive.session import Database
 from pacs_node.domain.delivery import DeliveryEvent, DeliveryState
 from pacs_node.domain.job import JobEvent, JobState
+from pacs_node.domain.step import Call, Step
 from pacs_node.domain.study import StudyState
 from pacs_node.node import Node
 from pacs_node.steps.lease import is_dead
@@ -22,23 +22,6 @@ from pacs_node.steps.settle import settle_studies
 
 RING_AGAIN = timedelta(seconds=60)
 """A row that still waits after this time is rung for again: its message may be lost."""
-
-
-class Step(StrEnum):
-    """The steps that a worker runs, by the name of their task."""
-
-    PLAN = "plan"
-    ANALYSE = "analyse"
-    COMPOSE = "compose"
-    DELIVER = "deliver"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A step to be run on a row."""
-
-    step: Step
-    row_id: int
 
 
 _WAITING: tuple[tuple[Machine, dict[StrEnum, Step]], ...] = (

@@ -10,7 +10,7 @@ from typing import Any
 from celery import Celery
 
 from pacs_node.config import Config
-from pacs_node.steps.sweep import Call, Step
+from pacs_node.domain.step import Call, Step
 
 QUEUES = {Step.PLAN: "io", Step.ANALYSE: "gpu", Step.COMPOSE: "io", Step.DELIVER: "deliver"}
 """The queue of each step, so that production can give each kind of work its own workers."""

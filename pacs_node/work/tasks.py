@@ -11,13 +11,14 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from pacs_node import log
+from pacs_node.domain.step import Step
 from pacs_node.errors import DatabaseUnavailable
 from pacs_node.node import Node
 from pacs_node.steps.analyse import analyse_job
 from pacs_node.steps.compose import compose_result
 from pacs_node.steps.deliver import deliver_result
 from pacs_node.steps.plan import plan_study
-from pacs_node.steps.sweep import Step, waiting
+from pacs_node.steps.sweep import waiting
 from pacs_node.work.app import ring
 
 STEPS: dict[Step, Callable[[Node, Any], None]] = {

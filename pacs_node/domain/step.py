@@ -1,0 +1,23 @@
+"""The steps that workers run, and the call of one: the only thing that travels through the queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Step(StrEnum):
+    """A step by the name of its task."""
+
+    PLAN = "plan"
+    ANALYSE = "analyse"
+    COMPOSE = "compose"
+    DELIVER = "deliver"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A step to be run on a row."""
+
+    step: Step
+    row_id: int
