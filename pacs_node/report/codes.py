@@ -85,5 +85,5 @@ def reason_code(code: str) -> Code:
     return Code(code, PRIVATE_SCHEME, code[:64])
 
 
-POOR_QUALITY_REASONS = frozenset({"series.gap", "series.duplicated-position"})
-"""Reasons that say the pixels themselves are not enough: slices are missing or contradict each other."""
+POOR_QUALITY_REASONS = frozenset({"series.gap", "series.irregular-spacing", "series.not-contiguous"})
+"""Reasons that say the images themselves are not enough (codes of `inference.eligibility`)."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pydicom.dataset import Dataset
 
 from pacs_node.report.check.problem import Problem
-from pacs_node.report.check.tree import code_of
+from pacs_node.report.check.tree import code_in
 
 _PRIVATE = "99PULMONODE"
 _EXAMINED = (
@@ -50,7 +50,7 @@ _KNOWN = {
         "121071": "Finding",
         "121106": "Comment",
         "121191": "Referenced Segment",
-        "121233": "Source image for segmentation",
+        "121233": "Source Image for Segmentation",
         "121322": "Source image for image processing operation",
         "122405": "Algorithm Manufacturer",
         "123110": "Artificial Intelligence",
@@ -99,7 +99,7 @@ def code_problems(document: Dataset) -> Iterator[Problem]:
         if scheme == _PRIVATE:
             if _PRIVATE not in declared or not 0 < len(meaning) <= 64:
                 yield _problem(f"The private code {value} is not declared or has no meaning.")
-        elif _KNOWN.get(scheme, {}).get(value, "").casefold() != meaning.casefold():
+        elif _KNOWN.get(scheme, {}).get(value) != meaning:
             yield _problem(f"({value}, {scheme}) with this meaning is not a code of results.")
 
 
@@ -108,16 +108,10 @@ def _codes(document: Dataset, keyword: str) -> Iterator[tuple[str, str, str]]:
     while pending:
         item = pending.pop()
         if "CodeMeaning" in item or "CodeValue" in item:
-            yield _code(item)
+            yield (*code_in(item), str(item.get("CodeMeaning", "")))
         for element in item:
             if element.VR == "SQ":
                 pending.extend(element.value)
-
-
-def _code(item: Dataset) -> tuple[str, str, str]:
-    holder = Dataset()
-    holder.ConceptCodeSequence = [item]
-    return (*code_of(holder, "ConceptCodeSequence"), str(item.get("CodeMeaning", "")))
 
 
 def _problem(text: str) -> Problem:

@@ -78,7 +78,8 @@ class Frame:
 
     def points(self) -> NDArray[np.int64]:
         """Shape (n, 2): row and column of every set pixel."""
-        return np.argwhere(self.pixels) + np.asarray(self.corner)
+        points: NDArray[np.int64] = np.argwhere(self.pixels) + np.asarray(self.corner, np.int64)
+        return points
 
 
 def read_source(headers: Sequence[Dataset], frame_numbers: Sequence[int]) -> Source:
@@ -129,7 +130,7 @@ def _slices(headers: Sequence[Dataset], frame_numbers: Sequence[int]) -> Iterato
     first = headers[0]
     if "PerFrameFunctionalGroupsSequence" in first:
         count = len(first.PerFrameFunctionalGroupsSequence)
-        places = [(first, number) for number in frame_numbers or range(1, count + 1)]
+        places: list[tuple[Dataset, int | None]] = [(first, number) for number in frame_numbers or range(1, count + 1)]
     else:
         places = [(header, None) for header in headers]
     for index, (header, number) in enumerate(places):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-_UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError, ArithmeticError)
+UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError, ArithmeticError)
+"""What reading a malformed dataset raises."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,9 +17,9 @@ class Problem:
     text: str
 
 
-def guarded(code: str, examine: Callable[[], Iterable[Problem]]) -> Iterator[Problem]:
+def guarded(code: str, examine: Callable[..., Iterable[Problem]], *arguments: object) -> Iterator[Problem]:
     """The problems that `examine` finds; a document that it cannot even read is a problem with this code."""
     try:
-        yield from list(examine())
-    except _UNREADABLE as error:
+        yield from list(examine(*arguments))
+    except UNREADABLE as error:
         yield Problem(code=code, text=f"The document cannot be examined: {type(error).__name__}.")

@@ -1,4 +1,4 @@
-"""Whether the segments of a SEG are described, numbered, coloured, tracked and filled as they must be. Called from `check`."""
+"""Whether the segments of a SEG are described, numbered, tracked and filled as they must be. Called from `check`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from pacs_node.report.check.frames import Frame
 from pacs_node.report.check.problem import Problem
+from pacs_node.report.check.tree import code_of
 
 _NEEDED = (
     "SegmentLabel",
@@ -38,9 +39,8 @@ def segment_problems(seg: Dataset, frames: Sequence[Frame]) -> Iterator[Problem]
 
 def is_nodules(seg: Dataset) -> bool:
     """Whether the segments are nodules (SCT 27925004), and not the lungs."""
-    return any(
-        item.SegmentedPropertyTypeCodeSequence[0].get("CodeValue") != "39607008" for item in seg.get("SegmentSequence", ())
-    )
+    kinds = [code_of(item, "SegmentedPropertyTypeCodeSequence")[0] for item in seg.get("SegmentSequence", ())]
+    return any(kind != "39607008" for kind in kinds)
 
 
 def _description(number: int, segment: Dataset) -> Iterator[Problem]:
@@ -49,7 +49,7 @@ def _description(number: int, segment: Dataset) -> Iterator[Problem]:
             yield _problem(f"Segment {number} has no {keyword}.")
     if ("TrackingID" in segment) != ("TrackingUID" in segment):
         yield _problem(f"Segment {number} has only one of Tracking ID and Tracking UID.")
-    kind = segment.SegmentedPropertyTypeCodeSequence[0].get("CodeValue")
+    kind, _ = code_of(segment, "SegmentedPropertyTypeCodeSequence")
     if kind == "27925004" and "TrackingUID" not in segment:
         yield _problem(f"Segment {number} is a nodule without Tracking UID.")
 

@@ -49,7 +49,9 @@ def read_tree(item: Dataset) -> Node:
 def code_of(item: Dataset, keyword: str) -> tuple[str, str]:
     """Value and scheme of the first code of a sequence; empty texts if there is none."""
     sequence = item.get(keyword)
-    if not sequence:
-        return "", ""
-    code = sequence[0]
+    return code_in(sequence[0]) if sequence else ("", "")
+
+
+def code_in(code: Dataset) -> tuple[str, str]:
+    """Value and scheme of a code item."""
     return str(code.get("CodeValue") or code.get("LongCodeValue", "")), str(code.get("CodingSchemeDesignator", ""))
