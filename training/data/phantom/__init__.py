@@ -1,4 +1,4 @@
-"""Synthetic chest CTs with known nodules, for demos, tests and training. Every one is labelled synthetic wherever it shows.
+"""Synthetic chest CTs with known nodules, for demos, tests and training; labelled synthetic wherever they show.
 
 `make(seed)` gives one; `python -m training.data.phantom --help` writes one as a DICOM series. Seeds from 10,000 on use
 nodule shapes of other LIDC patients than the seeds below.

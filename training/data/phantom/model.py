@@ -1,6 +1,6 @@
 """What a phantom is: the profile that it is made by, its known nodules, and the finished synthetic CT.
 
-Plain frozen values; made by `training.data.phantom.build`, written by `dicomise` and `truth`, read by training and evaluation.
+Plain frozen values; made by `training.data.phantom.build`, written by `dicomise` and `truth`, read by training.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Nodules: chosen shapes put into the lung, drawn with the attenuation, edge and spicules that their readers described.
+"""Nodules: shapes put into the lung, drawn with the attenuation, edge and spicules that their readers described.
 
-Attenuation by the readers' texture: 4-5 solid (-10..55 HU), between 2 and 4 part-solid (rim -650..-480, core -60..30 HU),
-1-2 non-solid (-720..-520 HU, vessels run through); calcified 200-700 HU. Edge: logistic, 1.6 to 0.4 mm wide for margin 1
-(poorly defined) to 5 (sharp). Half of them lie free, a quarter at a vessel, a quarter at the pleura. Called from `build`.
+Attenuation by the readers' texture: 4-5 solid (-10..55 HU), between 2 and 4 part-solid (rim -650..-480, core -60..30),
+1-2 non-solid (-720..-520, vessels run through); calcified 200-700. Edge: logistic, 1.6 to 0.4 mm wide for margin 1
+(poorly defined) to 5 (sharp). Half of them lie free, a quarter at a vessel, a quarter at the pleura. Used by `build`.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _place(
             np.linalg.norm(trial - other.centre_kji) > radius + other.diameter_mm / 2 + APART_MM for other in others
         )
         if apart and _is_free(filling, trial, radius) and _is_wanted(shape, trial, chest, rng):
-            return trial
+            return np.asarray(trial)
     return None
 
 
@@ -166,7 +166,7 @@ def _proposals(
         suited = np.flatnonzero((vessels.radii_mm > 0.8) & (vessels.radii_mm < 2.2))
         points = vessels.ends_kji[rng.choice(suited, TRIES)] + rng.normal(0, 0.5 * radius_mm, (TRIES, 3))
         points = np.clip(np.round(points).astype(int), 0, np.array(chest.hu.shape) - 1)
-        return points[chest.lung_mm[tuple(points.T)] < -radius_mm - 2]
+        return np.asarray(points[chest.lung_mm[tuple(points.T)] < -radius_mm - 2])
     wanted = (-1e3, -radius_mm - 3) if placement is Placement.ISOLATED else (-0.85 * radius_mm, -0.45 * radius_mm)
     suited = np.flatnonzero((chest.lung_mm > wanted[0]) & (chest.lung_mm < wanted[1]))
     if not len(suited):

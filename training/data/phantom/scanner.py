@@ -1,8 +1,8 @@
 """The scanner: from the 1 mm phantom to slices of a real series, with point spread, kernel, thickness and noise.
 
 The transfer function of a kernel also shapes its noise: filtered back-projection gives a noise power spectrum of
-f * H(f)**2 (Riederer, Pelc, Chesler, Phys Med Biol 1978;23:446-454). Noise in the lung: 10-15 HU at standard dose with a
-soft kernel, 20-35 at low dose, 40-90 at low dose with a sharp kernel; more along the longer paths through the body.
+f * H(f)**2 (Riederer, Pelc, Chesler, Phys Med Biol 1978;23:446-454). Noise in the lung: 10-15 HU at standard dose with
+a soft kernel, 20-35 at low dose, 40-90 at low dose with a sharp kernel; more along the longer paths through the body.
 Point spread: 0.45-0.60 mm soft, 0.30-0.40 mm sharp with edge enhancement. Called from `build`.
 """
 
@@ -102,7 +102,7 @@ def _filters(profile: Profile, protocol: Protocol) -> tuple[Field, Field]:
 
 
 def _noise_share(pixels_hu: Field, pixel_mm: float) -> Field:
-    """Noise relative to the lung's: grows with the water path of the rays along the row and the column; shape (j, i)."""
+    """Noise relative to the lung's: grows with the water path along the row and the column; shape (j, i)."""
     water = np.clip(1 + pixels_hu / 1000, 0, 2) * pixel_mm
     rows, columns = (np.exp(ATTENUATION_PER_MM * (water.sum(axis=n) - REFERENCE_PATH_MM) / 2) for n in (1, 0))
-    return np.clip(np.sqrt((rows[:, None] + columns[None, :]) / 2), 0.5, 2.2)
+    return np.asarray(np.clip(np.sqrt((rows[:, None] + columns[None, :]) / 2), 0.5, 2.2))

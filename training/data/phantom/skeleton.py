@@ -1,7 +1,7 @@
 """Ribs, spine, sternum and shoulder blades, drawn over the soft tissue of a chest.
 
-Attenuation: cortex 620, core of ribs 190, vertebral bodies 130-220 with a 450 shell, discs 85, canal 30, sternum 180 HU;
-ribs of 4.2-5.2 mm radius, a vertebra every 24 mm (typical adult CT). Called from `build`.
+Attenuation in HU: cortex 620, core of ribs 190, vertebral bodies 130-220 with a 450 shell, discs 85, canal 30, sternum
+180; ribs of 4.2-5.2 mm radius, a vertebra every 24 mm (typical adult CT). Called from `build`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 
 from inference.geometry import FloatArray
 from training.data.phantom.anatomy import Chest, Layout
-from training.data.phantom.fields import Field, blend, coverage
+from training.data.phantom.fields import blend, coverage
 from training.data.phantom.tubes import Tubes, chain, paint
 
 CORTEX_HU, CORE_HU, SHELL_HU, DISC_HU, CANAL_HU, STERNUM_HU = 620.0, 190.0, 450.0, 85.0, 30.0, 180.0
@@ -48,7 +48,7 @@ def _draw_bone(chest: Chest, tubes: Tubes, cortex_mm: float, core_hu: float) -> 
 
 
 def _ribs(layout: Layout, rng: np.random.Generator) -> list[Tubes]:
-    """One rib a vertebra and side: from the spine along the cage to the front, falling by 45-65 mm; the last are short."""
+    """One rib a vertebra and side: from the spine along the cage to the front, falling; the last are short."""
     ribs = []
     for number in range(RIBS):
         top = layout.apex_mm + 2 - number * PERIOD_MM + rng.uniform(-2, 2)
@@ -63,7 +63,7 @@ def _ribs(layout: Layout, rng: np.random.Generator) -> list[Tubes]:
 
 
 def _on_cage(layout: Layout, angle: FloatArray, z: FloatArray, outside_mm: float) -> FloatArray:
-    """Points a distance outside the cage; angle 0 is the back, counted to the left; shape (n,) to (n, 3) in adult mm."""
+    """Points a distance outside the cage, shape (n, 3) in adult mm; angle 0 is the back, counted to the left."""
     a, b = layout.cage_mm
     up = np.clip((z - layout.waist_mm) / (layout.apex_mm + 8 - layout.waist_mm), 0, 0.985)
     narrow = (1 - up**2.6) ** (1 / 2.6)

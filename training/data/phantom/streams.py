@@ -1,4 +1,4 @@
-"""Random numbers by stage: each stage has its own generator, named, so that a new stage does not reshuffle the others."""
+"""Random numbers by stage: each has its own named generator, so that a new stage does not reshuffle the others."""
 
 from __future__ import annotations
 

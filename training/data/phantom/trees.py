@@ -1,9 +1,9 @@
 """Airways, arteries and veins of the lungs, grown generation by generation towards the volume that they serve.
 
-Volume filling after Tawhai et al. (J Appl Physiol 2000): every branch owns a cloud of points; it grows 0.42 of the way to
-the middle of its cloud and splits it by a plane. The radius of a branch goes with the third root of its points, so that
-radii obey Murray's law with exponent 3 (Huang et al. 1996 measured 3 in human pulmonary arteries); the same law halves
-the volume per generation as in Weibel's airway model. All branches of a generation are grown at once. Called from `build`.
+Volume filling after Tawhai et al. (J Appl Physiol 2000;88:2207): every branch owns a cloud of points; it grows 0.42 of
+the way to the middle of its cloud and splits it by a plane. The radius of a branch goes with the third root of its
+points: Murray's law with exponent 3, near what Huang et al. (J Appl Physiol 1996;81:2123) measured in pulmonary
+arteries, and Weibel's airways (d * 2**(-g/3)). All branches of a generation are grown at once. Called from `lungs`.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _split(front: _Front) -> IntArray:
     across = offset - (offset * along).sum(axis=1, keepdims=True) * along
     spread = np.stack([np.bincount(front.owner, a * b) for a in across.T for b in across.T], axis=1).reshape(-1, 3, 3)
     normals = np.linalg.eigh(spread)[1][:, :, 2]
-    return 2 * front.owner + ((across * normals[front.owner]).sum(axis=1) > 0)
+    return np.asarray(2 * front.owner + ((across * normals[front.owner]).sum(axis=1) > 0))
 
 
 def _advance(front: _Front, owner: IntArray, unit_mm: float, first: int) -> tuple[Tree, _Front]:
@@ -112,7 +112,9 @@ def _advance(front: _Front, owner: IntArray, unit_mm: float, first: int) -> tupl
     distance = np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-6)
     directions = _bounded(way / distance, before)
     ends = tips + directions * distance * np.where(counts == 1, 1.0, ADVANCE)[:, None]
-    branches = Tree(starts_kji=tips, ends_kji=ends, radii_mm=unit_mm * counts ** (1 / 3), parents=front.index[parent])
+    branches = Tree(
+        starts_kji=tips, ends_kji=ends, radii_mm=unit_mm * np.cbrt(counts.astype(float)), parents=front.index[parent]
+    )
     index = first + np.arange(len(owners))
     return branches, _Front(points=front.points, owner=owner, tips=ends, directions=directions, index=index)
 
@@ -137,7 +139,7 @@ def _bounded(wanted: FloatArray, before: FloatArray) -> FloatArray:
     across = wanted - cosine * before
     across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-6)
     bent = STEEPEST_COSINE * before + np.sqrt(1 - STEEPEST_COSINE**2) * across
-    return np.where(cosine < STEEPEST_COSINE, bent, wanted)
+    return np.asarray(np.where(cosine < STEEPEST_COSINE, bent, wanted))
 
 
 def _means(points: FloatArray, owner: IntArray) -> FloatArray:
@@ -166,7 +168,8 @@ def bent(tree: Tree, rng: np.random.Generator) -> Tubes:
 
     def at(part: FloatArray) -> FloatArray:
         line = tree.starts_kji[owner] * (1 - part) + tree.ends_kji[owner] * part
-        return line + sway[0][owner] * np.sin(np.pi * part) + 0.5 * sway[1][owner] * np.sin(2 * np.pi * part)
+        sideways = sway[0][owner] * np.sin(np.pi * part) + 0.5 * sway[1][owner] * np.sin(2 * np.pi * part)
+        return np.asarray(line + sideways)
 
     return Tubes(
         starts_kji=at((order / pieces[owner])[:, None]),

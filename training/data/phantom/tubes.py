@@ -67,7 +67,7 @@ def _distance(shape: tuple[int, ...], start: FloatArray, end: FloatArray) -> Fie
     step = end - start
     along = np.clip((k * step[0] + j * step[1] + i * step[2]) / max(float(step @ step), 1e-6), 0, 1)
     squared = (k - along * step[0]) ** 2 + (j - along * step[1]) ** 2 + (i - along * step[2]) ** 2
-    return np.sqrt(squared).astype(np.float32)
+    return np.asarray(np.sqrt(squared), np.float32)
 
 
 def splat(field: Field, tubes: Tubes) -> None:
