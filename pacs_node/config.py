@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import ipaddress
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ from pacs_node.domain.rule import Rule
 from pacs_node.errors import ConfigInvalid
 
 ENVIRONMENT_PREFIX = "PULMONODE_"
+SR_CLASSES = ("comprehensive3d", "comprehensive", "enhanced")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LONGEST_NAME = 64
+"""The database keeps no longer names of rules and destinations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +221,7 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         return _built(kind, value, where)
     if origin is tuple:
         return _list(arguments, value, where)
-    if origin is Mapping or origin is typing.get_origin(Mapping[str, float]):
+    if origin is Mapping:
         if not isinstance(value, dict):
             raise ConfigInvalid(f"{where}: expected a table")
         return {key: _scalar(arguments[1], item, f"{where}, {key}") for key, item in value.items()}
@@ -224,12 +229,11 @@ def _value(kind: Any, value: Any, where: str) -> Any:
 
 
 def _list(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
-    items = value.split(",") if isinstance(value, str) else value
-    if not isinstance(items, list):
+    if not isinstance(value, list):
         raise ConfigInvalid(f"{where}: expected a list")
-    if arguments[-1] is not Ellipsis and len(items) != len(arguments):
+    if arguments[-1] is not Ellipsis and len(value) != len(arguments):
         raise ConfigInvalid(f"{where}: expected {len(arguments)} values")
-    return tuple(_value(arguments[0], item, where) for item in items)
+    return tuple(_value(arguments[0], item, where) for item in value)
 
 
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -258,27 +262,63 @@ def _scalar(kind: Any, value: Any, where: str) -> Any:
 
 
 def _validate(config: Config) -> None:
-    names = [destination.name for destination in config.destination]
-    checks = [
-        (is_ae_title(config.scp.ae_title), "scp, ae_title: not an AE title (1 to 16 characters)"),
-        (0 <= config.scp.port <= 65535, "scp, port: not a port"),
-        (config.scp.maximum_pdu_bytes >= 4096, "scp, maximum_pdu_bytes: at least 4096"),
-        (config.scp.maximum_associations >= 1, "scp, maximum_associations: at least 1"),
-        (all(is_ae_title(c.ae_title) for c in config.scp.callers), "scp, callers: not an AE title"),
-        (all(is_ae_title(d.ae_title) for d in config.destination), "destination: not an AE title"),
-        (len(set(names)) == len(names), "destination: two have the same name"),
-        (config.settle.quiet_s > 0, "settle, quiet_s: more than 0"),
-        (config.triton.mode in ("embedded", "server", "onnx"), "triton, mode: embedded, server or onnx"),
-        (
-            config.report.sr_class in ("comprehensive3d", "comprehensive", "enhanced"),
-            "report, sr_class: comprehensive3d, comprehensive or enhanced",
-        ),
-        (config.work.lease_s >= 1, "work, lease_s: at least 1"),
-        (config.work.processes >= 1, "work, processes: at least 1"),
-    ]
-    for holds, message in checks:
+    for holds, message in (*_receiving(config), *_sending(config), *_working(config)):
         if not holds:
             raise ConfigInvalid(message)
+
+
+def _receiving(config: Config) -> Iterator[tuple[bool, str]]:
+    scp, settle = config.scp, config.settle
+    yield is_ae_title(scp.ae_title), "scp, ae_title: not an AE title (1 to 16 characters)"
+    yield 0 <= scp.port <= 65535, "scp, port: not a port"
+    yield scp.maximum_pdu_bytes >= 4096, "scp, maximum_pdu_bytes: at least 4096"
+    yield scp.maximum_associations >= 1, "scp, maximum_associations: at least 1"
+    for caller in scp.callers:
+        yield is_ae_title(caller.ae_title), f"scp, callers: {caller.ae_title!r} is not an AE title"
+        for address in caller.addresses:
+            yield _is_address(address), f"scp, callers: {address!r} is not an address"
+    for name, quiet_s in (("quiet_s", settle.quiet_s), *settle.calling.items()):
+        yield quiet_s > 0, f"settle, {name}: more than 0"
+
+
+def _sending(config: Config) -> Iterator[tuple[bool, str]]:
+    known = [destination.name for destination in config.destination]
+    rules = [rule.name for rule in config.rule]
+    for kind, names in (("destination", known), ("rule", rules)):
+        yield len(set(names)) == len(names), f"{kind}: two have the same name"
+        for name in names:
+            yield 1 <= len(name) <= LONGEST_NAME, f"{kind} {name!r}: names have 1 to {LONGEST_NAME} characters"
+    for peer in config.destination:
+        yield is_ae_title(peer.ae_title), f"destination {peer.name}: {peer.ae_title!r} is not an AE title"
+        yield 1 <= peer.port <= 65535, f"destination {peer.name}, port: not a port"
+        yield peer.timeout_s > 0, f"destination {peer.name}, timeout_s: more than 0"
     for rule in config.rule:
-        for name in set(rule.destinations) - set(names):
-            raise ConfigInvalid(f"rule {rule.name}: there is no destination {name!r}")
+        for name in rule.destinations:
+            yield name in known, f"rule {rule.name}: there is no destination {name!r}"
+
+
+def _working(config: Config) -> Iterator[tuple[bool, str]]:
+    triton, work = config.triton, config.work
+    yield triton.mode in ("embedded", "server", "onnx"), "triton, mode: embedded, server or onnx"
+    yield _is_host_and_port(triton.url), "triton, url: host:port, for example 127.0.0.1:18001"
+    yield triton.deadline_s > 0, "triton, deadline_s: more than 0"
+    yield triton.threads >= 1, "triton, threads: at least 1"
+    yield work.processes >= 1, "work, processes: at least 1"
+    yield work.lease_s >= 1, "work, lease_s: at least 1"
+    yield work.sweep_s > 0, "work, sweep_s: more than 0"
+    yield work.time_limit_s > 0, "work, time_limit_s: more than 0"
+    yield config.report.sr_class in SR_CLASSES, f"report, sr_class: {', '.join(SR_CLASSES)}"
+    yield config.log.level.upper() in LOG_LEVELS, f"log, level: {', '.join(LOG_LEVELS)}"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_host_and_port(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return host != "" and port.isdecimal() and 1 <= int(port) <= 65535
