@@ -1,0 +1,31 @@
+"""Whether a series may be analysed: geometry is checked, not assumed; every ground has its code, sentence and number.
+
+Pure. `content` judges single slices, `likeness` whether they are alike, `stack` how they lie. Called from
+`pacs_node.steps.plan`, `pulmonode rule explain` and `pulmonode series analyse`.
+"""
+
+from __future__ import annotations
+
+from inference.contract import SeriesLimits
+from inference.eligibility.content import content_reasons
+from inference.eligibility.likeness import likeness_reasons
+from inference.eligibility.stack import sorted_stack, stack_grid, stack_reasons
+from inference.eligibility.verdict import Eligibility, Reason
+from inference.series import SeriesHeader
+
+__all__ = ["Eligibility", "Reason", "judge"]
+
+
+def judge(series: SeriesHeader, limits: SeriesLimits) -> Eligibility:
+    """Judge a series by what can be read at all and by the limits of a model.
+
+    Every ground is reported; positions are judged only if all slices have one and are alike, else they mean nothing.
+    """
+    reasons = (*content_reasons(series, limits), *likeness_reasons(series))
+    if reasons:
+        return Eligibility(reasons=reasons)
+    stack = sorted_stack(series.slices)
+    reasons = tuple(stack_reasons(stack, limits))
+    if reasons:
+        return Eligibility(reasons=reasons)
+    return Eligibility(slices=stack, grid=stack_grid(stack))

@@ -1,0 +1,94 @@
+"""Tolerant reading of single attributes: a value that breaks its VR is None or empty, never an exception or a warning.
+
+pydicom's own conversion warns about bad values and quotes them, and quoted values are patient data; so the bytes are
+parsed here. Called from `inference.series.headers` and `inference.series.frames`.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+
+from pydicom.charset import python_encoding
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+
+DEFAULT_ENCODING = "latin_1"
+BROKEN_SEQUENCE = (EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error)
+
+
+class Attributes:
+    """Attributes by keyword, looked for in one or more datasets in turn; the first that has it wins."""
+
+    __slots__ = ("_datasets", "_encoding")
+
+    def __init__(self, *datasets: Dataset, encoding: str | None = None) -> None:
+        self._datasets = datasets
+        self._encoding = encoding or self._declared_encoding()
+
+    def text(self, keyword: str) -> str:
+        """The value as text without padding; empty if it is missing."""
+        return self._bytes(keyword).decode(self._encoding, "replace").strip(" \0")
+
+    def texts(self, keyword: str) -> tuple[str, ...]:
+        """The values of a multi-valued text; empty if it is missing."""
+        text = self.text(keyword)
+        return tuple(part.strip() for part in text.split("\\")) if text else ()
+
+    def numbers(self, keyword: str) -> tuple[float, ...]:
+        """The values of a decimal string; empty if any of them is not a finite number."""
+        try:
+            values = tuple(float(part) for part in self.texts(keyword))
+        except ValueError:
+            return ()
+        return values if all(math.isfinite(value) for value in values) else ()
+
+    def number(self, keyword: str) -> float | None:
+        """The value of a decimal string that has one value."""
+        values = self.numbers(keyword)
+        return values[0] if len(values) == 1 else None
+
+    def integer(self, keyword: str) -> int | None:
+        """The value of an integer string that has one value."""
+        value = self.number(keyword)
+        return int(value) if value is not None and value.is_integer() else None
+
+    def binary(self, keyword: str, *, signed: bool = False) -> int | None:
+        """The value of a 16-bit integer, read with the sign asked for, whatever its VR says."""
+        element = self._element(keyword)
+        raw = self._bytes(keyword)
+        if not isinstance(element, RawDataElement) or len(raw) != 2:
+            return None
+        return int.from_bytes(raw, "little" if element.is_little_endian else "big", signed=signed)
+
+    def items(self, keyword: str) -> tuple[Dataset, ...]:
+        """The items of a sequence; empty if it is missing or broken."""
+        tag = tag_for_keyword(keyword)
+        for dataset in self._datasets:
+            if tag is not None and tag in dataset:
+                try:
+                    return tuple(item for item in dataset[tag].value or () if isinstance(item, Dataset))
+                except BROKEN_SEQUENCE:
+                    return ()
+        return ()
+
+    def within(self, *datasets: Dataset) -> Attributes:
+        """The attributes of sequence items, and those of this one where the items do not have them."""
+        return Attributes(*datasets, *self._datasets, encoding=self._encoding)
+
+    def _element(self, keyword: str) -> DataElement | RawDataElement | None:
+        tag = tag_for_keyword(keyword)
+        found = (dataset.get_item(tag) for dataset in self._datasets if tag is not None and tag in dataset)
+        return next(found, None)
+
+    def _bytes(self, keyword: str) -> bytes:
+        element = self._element(keyword)
+        value = element.value if isinstance(element, RawDataElement) else None
+        return value if isinstance(value, bytes) else b""
+
+    def _declared_encoding(self) -> str:
+        """Codec of the first Specific Character Set; code extensions (ISO 2022) beyond it are not followed."""
+        self._encoding = "ascii"
+        term = next((part for part in self.texts("SpecificCharacterSet") if part), "")
+        return str(python_encoding.get(term, DEFAULT_ENCODING))

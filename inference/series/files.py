@@ -1,0 +1,88 @@
+"""Files of instances: finding them and opening them, deflated ones inflated within a limit.
+
+Called from `inference.series.headers` and `inference.series.pixels`; `find_files` also from `pulmonode series analyse`.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+from inference.errors import SeriesUnreadable
+
+PREAMBLE_BYTES = 128
+MAGIC = b"DICM"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+
+MAX_INFLATED_BYTES = 2**30
+"""A deflated instance may not grow beyond this, for a few kB can inflate to any size; 2000 frames of 512 x 512 fit."""
+
+_META_START = PREAMBLE_BYTES + len(MAGIC)
+_GROUP_LENGTH_BYTES = 12
+_TRANSFER_SYNTAX_TAG = b"\x02\x00\x10\x00UI"
+_MEDIA_STORAGE_TAG = b"\x02\x00\x02\x00UI"
+_DICOMDIR_CLASS = b"1.2.840.10008.1.3.10\0"
+
+
+def find_files(directory: Path) -> list[Path]:
+    """All DICOM files (PS3.10) below a directory, in order of paths; a DICOMDIR and what is not DICOM is left out."""
+    return [path for path in sorted(directory.rglob("*")) if path.is_file() and _is_instance(path)]
+
+
+def open_instance(path: Path) -> BinaryIO:
+    """Open a file so that its dataset can be read as it lies; offsets in it stay valid for the next time it is opened.
+
+    Raises
+    ------
+    SeriesUnreadable : it is missing, or deflated and broken or larger than `MAX_INFLATED_BYTES`
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise SeriesUnreadable("a file of the series is missing or cannot be opened") from error
+    meta = _meta(file)
+    if _declares(meta, DEFLATED):
+        with file:
+            file.seek(_META_START + len(meta))
+            return _inflated(file.read())
+    file.seek(0)
+    return file
+
+
+def _is_instance(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(PREAMBLE_BYTES)
+        if file.read(len(MAGIC)) != MAGIC:
+            return False
+        meta = _meta(file)
+    return _MEDIA_STORAGE_TAG + len(_DICOMDIR_CLASS).to_bytes(2, "little") + _DICOMDIR_CLASS not in meta
+
+
+def _meta(file: BinaryIO) -> bytes:
+    """The File Meta Information, always explicit little endian with its length in front (PS3.10 7.1)."""
+    file.seek(_META_START)
+    length = file.read(_GROUP_LENGTH_BYTES)
+    return length + file.read(min(int.from_bytes(length[8:12], "little"), 2**16))
+
+
+def _declares(meta: bytes, syntax: str) -> bool:
+    value = syntax.encode()
+    value += b"\0" * (len(value) % 2)
+    return _TRANSFER_SYNTAX_TAG + len(value).to_bytes(2, "little") + value in meta
+
+
+def _inflated(deflated: bytes) -> BinaryIO:
+    """A deflated dataset (PS3.5 A.5) as an explicit little endian one, with the shortest header that says so."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        dataset = inflater.decompress(deflated, MAX_INFLATED_BYTES)
+    except zlib.error as error:
+        raise SeriesUnreadable("the deflated dataset of an instance is broken") from error
+    if inflater.unconsumed_tail:
+        raise SeriesUnreadable(f"a deflated instance is larger than {MAX_INFLATED_BYTES} bytes")
+    value = EXPLICIT_LITTLE_ENDIAN.encode() + b"\0"
+    header = bytes(PREAMBLE_BYTES) + MAGIC + _TRANSFER_SYNTAX_TAG + len(value).to_bytes(2, "little") + value
+    return io.BytesIO(header + dataset)

@@ -1,0 +1,134 @@
+"""From the attributes of one instance to its slices: one for a single-frame instance, one per frame of an Enhanced CT.
+
+Called from `inference.series.headers`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+from pydicom.dataset import Dataset
+
+from inference.series.attributes import Attributes
+from inference.series.slices import PixelLayout, SliceHeader
+
+GROUPS = (
+    "PlanePositionSequence",
+    "PlaneOrientationSequence",
+    "PixelMeasuresSequence",
+    "PixelValueTransformationSequence",
+    "CTImageFrameTypeSequence",
+    "CTAcquisitionDetailsSequence",
+    "CTReconstructionSequence",
+)
+"""functional groups of the Enhanced CT (PS3.3 A.38.1.4) that hold what a single-frame CT has at its top"""
+
+PIXEL_DATA = b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"
+UNDEFINED_LENGTH = 0xFFFFFFFF
+
+PixelExtent = tuple[int, int]
+
+
+def frames_of(instance: Attributes) -> tuple[Attributes, ...]:
+    """The attributes of each frame: its own functional groups first, then the shared ones, then the instance's."""
+    per_frame = instance.items("PerFrameFunctionalGroupsSequence")
+    shared = instance.items("SharedFunctionalGroupsSequence")
+    if not per_frame:
+        return (instance.within(*_groups(shared)),)
+    common = _groups(shared)
+    return tuple(instance.within(*_groups((frame,)), *common) for frame in per_frame)
+
+
+def slices_of(
+    path: Path, syntax: str, frames: tuple[Attributes, ...], extent: PixelExtent | None
+) -> tuple[SliceHeader, ...]:
+    """One slice per frame.
+
+    Parameters
+    ----------
+    path : the file
+    syntax : its Transfer Syntax UID
+    frames : from `frames_of`, at least one
+    extent : from `pixel_extent`
+    """
+    pixels = _pixel_layout(frames[0], extent)
+    first = 0 if frames[0].integer("NumberOfFrames") is None else 1
+    return tuple(_slice(path, syntax, number, frame, pixels) for number, frame in enumerate(frames, start=first))
+
+
+def pixel_extent(file: BinaryIO, *, implicit: bool, little_endian: bool) -> PixelExtent | None:
+    """Offset and length of the value of Pixel Data, if the file stands at its tag.
+
+    A length that is undefined or too long becomes what the file holds.
+    """
+    head = file.read(8 if implicit else 12)
+    if head[:4] != PIXEL_DATA[0 if little_endian else 1]:
+        return None
+    offset = file.tell()
+    length = int.from_bytes(head[-4:], "little" if little_endian else "big")
+    return offset, min(length, file.seek(0, 2) - offset)
+
+
+def _groups(items: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
+    attributes = [Attributes(item, encoding="ascii") for item in items]
+    return tuple(group for item in attributes for keyword in GROUPS for group in item.items(keyword)[:1])
+
+
+def _slice(path: Path, syntax: str, number: int, frame: Attributes, pixels: PixelLayout | None) -> SliceHeader:
+    position, orientation, spacing = (
+        frame.numbers(keyword) for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+    )
+    return SliceHeader(
+        path=path,
+        sop_instance_uid=frame.text("SOPInstanceUID"),
+        sop_class_uid=frame.text("SOPClassUID"),
+        transfer_syntax_uid=syntax,
+        frame=number,
+        modality=frame.text("Modality"),
+        image_type=frame.texts("FrameType") or frame.texts("ImageType"),
+        instance_number=frame.integer("InstanceNumber"),
+        acquisition_number=frame.integer("AcquisitionNumber"),
+        frame_of_reference_uid=frame.text("FrameOfReferenceUID"),
+        position_lps=(position[0], position[1], position[2]) if len(position) == 3 else None,
+        orientation=(*orientation[:3], *orientation[3:]) if len(orientation) == 6 else None,
+        rows=frame.binary("Rows"),
+        columns=frame.binary("Columns"),
+        pixel_spacing_mm=(spacing[0], spacing[1]) if len(spacing) == 2 else None,
+        slice_thickness_mm=frame.number("SliceThickness"),
+        gantry_tilt_deg=frame.number("GantryDetectorTilt"),
+        rescale_slope=frame.number("RescaleSlope"),
+        rescale_intercept=frame.number("RescaleIntercept"),
+        rescale_type=frame.text("RescaleType"),
+        pixels=pixels,
+    )
+
+
+def _pixel_layout(instance: Attributes, extent: PixelExtent | None) -> PixelLayout | None:
+    samples, allocated, stored, high, representation = (
+        instance.binary(keyword)
+        for keyword in ("SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
+    )
+    if extent is None or samples is None or allocated is None or stored is None or representation is None:
+        return None
+    signed = representation == 1
+    return PixelLayout(
+        offset=extent[0],
+        length=extent[1],
+        frames=instance.integer("NumberOfFrames") or 1,
+        samples=samples,
+        bits_allocated=allocated,
+        bits_stored=stored,
+        high_bit=stored - 1 if high is None else high,
+        signed=signed,
+        padding=_padding(instance, signed=signed),
+    )
+
+
+def _padding(instance: Attributes, *, signed: bool) -> tuple[int, int] | None:
+    value = instance.binary("PixelPaddingValue", signed=signed)
+    limit = instance.binary("PixelPaddingRangeLimit", signed=signed)
+    if value is None:
+        return None
+    limit = value if limit is None else limit
+    return min(value, limit), max(value, limit)
