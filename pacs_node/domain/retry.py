@@ -23,12 +23,12 @@ class Backoff:
     attempts: int
 
 
-ANALYSE = Backoff(first_s=2, factor=3, longest_s=300, attempts=6)
-"""Triton restarts within seconds to minutes; six attempts span about ten minutes."""
+ANALYSE = Backoff(first_s=2, factor=3, longest_s=300, attempts=7)
+"""Triton restarts within seconds to minutes; seven attempts span 4.5 to 9 minutes."""
 COMPOSE = Backoff(first_s=2, factor=3, longest_s=60, attempts=4)
 """Only a full disk or a locked database delays composing."""
-DELIVER = Backoff(first_s=5, factor=2, longest_s=1800, attempts=60)
-"""A PACS may be down for a weekend: sixty attempts at half an hour span more than a day."""
+DELIVER = Backoff(first_s=5, factor=2, longest_s=1800, attempts=300)
+"""A PACS may be down for a weekend: three hundred attempts, most of them half an hour apart, span 3 to 6 days."""
 
 
 def delay_s(policy: Backoff, attempt: int, random: float) -> float | None:
