@@ -1,0 +1,254 @@
+"""Received instances and own results on disk. Names come from hashes and from ourselves, never from the network.
+
+    <root>/instances/ab/cdef....dcm    what was received; the name is the SHA-256 of the SOP Instance UID
+    <root>/conflicts/abcdef...-0123....dcm    refused: that UID is stored with another content, whose SHA-256 this is
+    <root>/results/ab/<name>           what we composed
+    <root>/incoming/<process>/...      drafts; those of dead processes are removed
+
+An instance is durable once `FileDraft.commit` returns: file synced, renamed to its place (never over another), folder
+synced. A stored instance never changes. Called from `steps`; several processes may use one root.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from pacs_node.archive import part10
+from pacs_node.archive.durable import Workspace, make_folder, rename_new, sync_folder, translated, write_all
+from pacs_node.domain.identifiers import InstanceUid, SeriesUid, StudyUid
+from pacs_node.domain.instance import Receipt, StoreOutcome, StoreRequest
+from pacs_node.errors import InstanceConflict, InstanceUnreadable, NotFound, StorageFailed, StorageFull
+
+_INSTANCE_KEY = re.compile(r"instances/[0-9a-f]{2}/[0-9a-f]{62}\.dcm")
+_RESULT_KEY = re.compile(r"results/[0-9a-f]{2}/[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_OPEN_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_MODE = 0o640
+
+
+class InstanceFiles:
+    """The files of the archive.
+
+    Parameters
+    ----------
+    root : created when first needed
+    minimum_free_bytes : no draft is opened while the file system has less room
+    """
+
+    def __init__(self, root: Path, *, minimum_free_bytes: int = 0) -> None:
+        self._root = root
+        self._minimum_free_bytes = minimum_free_bytes
+        self._workspace = Workspace(root / "incoming")
+
+    def clean(self) -> None:
+        """Remove the drafts of processes that have died; raises StorageFailed."""
+        with translated():
+            self._workspace.clean()
+
+    def draft(self, request: StoreRequest) -> FileDraft:
+        """Begin an instance.
+
+        Raises
+        ------
+        StorageFull : there is less room than the minimum
+        StorageFailed : the file cannot be created
+        """
+        with translated():
+            path = self._workspace.new_path()
+            room = os.statvfs(self._root)
+            if room.f_bavail * room.f_frsize < self._minimum_free_bytes:
+                raise StorageFull
+            return FileDraft(self._root, path, request)
+
+    def path(self, file_key: str) -> Path:
+        """The file of an instance or a result; raises NotFound if the key is not one that we make."""
+        if not (_INSTANCE_KEY.fullmatch(file_key) or _RESULT_KEY.fullmatch(file_key)):
+            raise NotFound("this is not the key of a stored file")
+        return self._root / file_key
+
+    def scan(self) -> Iterator[str]:
+        """The keys of all stored instances."""
+        for folder in sorted((self._root / "instances").glob("*")):
+            for file in sorted(folder.glob("*.dcm")):
+                yield f"instances/{folder.name}/{file.name}"
+
+    def read_receipt(self, file_key: str) -> Receipt:
+        """What was recorded when the instance was received.
+
+        Raises
+        ------
+        NotFound : there is no such file
+        InstanceUnreadable : it is damaged
+        StorageFailed : it cannot be read
+        """
+        return _read_receipt(self._root, self.path(file_key))
+
+    def store_result(self, name: str, content: bytes) -> str:
+        """Store a file of our own durably, in place of one with the same name.
+
+        Parameters
+        ----------
+        name : letters, digits, '.', '_' and '-'; at most 100 characters
+
+        Returns
+        -------
+        its file key
+
+        Raises
+        ------
+        StorageFull, StorageFailed
+        """
+        file_key = f"results/{hashlib.sha256(name.encode()).hexdigest()[:2]}/{name}"
+        target = self.path(file_key)
+        with translated():
+            draft = self._workspace.new_path()
+            try:
+                make_folder(target.parent)
+                _write_synced(draft, content)
+                draft.replace(target)
+            finally:
+                draft.unlink(missing_ok=True)
+            sync_folder(target.parent)
+        return file_key
+
+    def remove(self, file_key: str) -> None:
+        """Remove a file; nothing if it is gone. Raises StorageFailed."""
+        with translated():
+            self.path(file_key).unlink(missing_ok=True)
+
+
+class FileDraft:
+    """One dataset on its way to the disk. Made by `InstanceFiles.draft`; ends with `commit` or `discard`."""
+
+    def __init__(self, root: Path, path: Path, request: StoreRequest) -> None:
+        self._root = root
+        self._path = path
+        self._request = request
+        self._hash = hashlib.sha256()
+        self._size_bytes = 0
+        self._descriptor = os.open(path, _OPEN_NEW, _MODE)
+        head = part10.head(request)
+        self._head_bytes = len(head)
+        try:
+            write_all(self._descriptor, head)
+        except OSError:
+            self.discard()
+            raise
+
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        """Append to the dataset; raises StorageFull or StorageFailed."""
+        with translated():
+            write_all(self._descriptor, chunk)
+        self._hash.update(chunk)
+        self._size_bytes += len(chunk)
+
+    @contextmanager
+    def dataset(self) -> Iterator[memoryview]:
+        """The dataset written so far, to look at; only the pages that are read take memory."""
+        if not self._size_bytes:
+            yield memoryview(b"")
+            return
+        with (
+            mmap.mmap(self._descriptor, 0, prot=mmap.PROT_READ) as mapped,
+            memoryview(mapped) as whole,
+            whole[self._head_bytes :] as view,
+        ):
+            yield view
+
+    def commit(
+        self, study_instance_uid: StudyUid, series_instance_uid: SeriesUid, received_at: datetime
+    ) -> tuple[StoreOutcome, Receipt]:
+        """Make the dataset durable in its place.
+
+        Returns
+        -------
+        the outcome, and the receipt of what is stored now
+
+        Raises
+        ------
+        InstanceConflict : other content is stored under this UID; this one lies in `conflicts` now
+        StorageFull, StorageFailed : it could not be written
+        """
+        receipt = self._receipt(study_instance_uid, series_instance_uid, received_at)
+        target = self._root / receipt.file_key
+        try:
+            with translated():
+                return self._placed(receipt, target)
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove what was written; harmless after commit."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            with suppress(OSError):  # left over, it is removed with the workspace
+                self._path.unlink(missing_ok=True)
+
+    def _placed(self, receipt: Receipt, target: Path) -> tuple[StoreOutcome, Receipt]:
+        os.pwrite(self._descriptor, part10.note(receipt), self._head_bytes - part10.NOTE_BYTES)
+        if not target.exists():
+            make_folder(target.parent)
+            os.fsync(self._descriptor)
+            with suppress(FileExistsError):
+                rename_new(self._path, target)
+                sync_folder(target.parent)
+                return StoreOutcome.STORED, receipt
+        sync_folder(target.parent)  # whoever stored it may not have come to this yet
+        return self._compared(receipt, target)
+
+    def _compared(self, receipt: Receipt, target: Path) -> tuple[StoreOutcome, Receipt]:
+        try:
+            stored = _read_receipt(self._root, target)
+        except InstanceUnreadable as error:
+            raise StorageFailed("the stored instance with this UID is damaged") from error
+        if (stored.sha256, stored.transfer_syntax_uid) == (receipt.sha256, receipt.transfer_syntax_uid):
+            return StoreOutcome.ALREADY_STORED, stored
+        folder = self._root / "conflicts"
+        make_folder(folder)
+        os.fsync(self._descriptor)
+        self._path.replace(folder / f"{target.parent.name}{target.stem}-{receipt.sha256}.dcm")
+        sync_folder(folder)
+        raise InstanceConflict(f"other content is stored with this UID: {stored.sha256}, refused {receipt.sha256}")
+
+    def _receipt(self, study: StudyUid, series: SeriesUid, received_at: datetime) -> Receipt:
+        digest = hashlib.sha256(self._request.sop_instance_uid.encode()).hexdigest()
+        return Receipt(
+            study_instance_uid=study,
+            series_instance_uid=series,
+            sop_instance_uid=InstanceUid(self._request.sop_instance_uid),
+            sop_class_uid=self._request.sop_class_uid,
+            transfer_syntax_uid=self._request.transfer_syntax_uid,
+            file_key=f"instances/{digest[:2]}/{digest[2:]}.dcm",
+            size_bytes=self._size_bytes,
+            sha256=self._hash.hexdigest(),
+            calling_ae_title=self._request.calling_ae_title,
+            peer_address=self._request.peer_address,
+            received_at=received_at,
+        )
+
+
+def _read_receipt(root: Path, path: Path) -> Receipt:
+    try:
+        with path.open("rb", buffering=0) as file:
+            start, file_bytes = file.read(part10.HEAD_BYTES), os.fstat(file.fileno()).st_size
+    except FileNotFoundError as error:
+        raise NotFound("there is no such stored file") from error
+    except OSError as error:
+        raise StorageFailed from error
+    return part10.read_receipt(start, path.relative_to(root).as_posix(), file_bytes)
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, _OPEN_NEW, _MODE)
+    try:
+        write_all(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
