@@ -204,4 +204,5 @@ def _out_of_range(rule: Rule, facts: SeriesFacts) -> Iterator[Reason]:
 
 
 def _like(value: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(value.strip().upper(), pattern.upper()) for pattern in patterns)
+    plain = (pattern.upper().replace("[", "[[]") for pattern in patterns)
+    return any(fnmatchcase(value.strip().upper(), pattern) for pattern in plain)
