@@ -1,6 +1,6 @@
 """A very small PACS for demonstrations and tests: C-ECHO, and C-STORE into a folder.
 
-python -m pacs_node.dimse.pacs FOLDER --port 4242 --ae-title PACS
+python -m pacs_node.dimse.pacs --folder FOLDER --port 4242 --ae-title PACS
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def start(folder: Path, *, ae_title: str, port: int, host: str = "127.0.0.1") ->
 def main() -> None:
     """Run until interrupted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--ae-title", default="PACS")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=4242)
