@@ -63,9 +63,7 @@ def build(config: Config) -> Node:
 
 def peer_of(destination: Destination) -> scu.Peer:
     """A destination as `dimse.scu` wants it."""
-    return scu.Peer(
-        name=destination.name, ae_title=destination.ae_title, host=destination.host, port=destination.port
-    )
+    return scu.Peer(name=destination.name, ae_title=destination.ae_title, host=destination.host, port=destination.port)
 
 
 def _send(config: Config, destination: Destination, paths: Sequence[Path]) -> None:
@@ -79,4 +77,4 @@ def _predictor(config: Config, models: ModelRepository) -> Predictor:
         return OnnxPredictor(models, threads=config.triton.threads)
     from inference.triton import TritonPredictor
 
-    return TritonPredictor(config.triton.url, deadline_s=config.triton.deadline_s)
+    return TritonPredictor(config.triton.url, models, deadline_s=config.triton.deadline_s)

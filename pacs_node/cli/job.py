@@ -9,10 +9,10 @@ import typer
 
 from pacs_node.archive.queries import jobs
 from pacs_node.cli.options import AsJson, ConfigFile, Limit, opened
-from pacs_node.cli.shown import say, show_facts, show_json, show_rows
 from pacs_node.cli.study import whole_job
 from pacs_node.domain.identifiers import JobId
 from pacs_node.domain.job import JobState
+from pacs_node.printing import say, show_facts, show_json, show_rows
 from pacs_node.steps.retry import retry_job
 
 app = typer.Typer(no_args_is_help=True, help="The work that was planned.")

@@ -6,7 +6,7 @@ import typer
 
 from inference.registry import ModelRepository
 from pacs_node.cli.options import AsJson, ConfigFile, configured
-from pacs_node.cli.shown import show_rows
+from pacs_node.printing import show_rows
 
 app = typer.Typer(no_args_is_help=True, help="The model repository.")
 

@@ -11,7 +11,7 @@ import typer
 
 from pacs_node.archive.queries import jobs, machine, studies
 from pacs_node.cli.options import AsJson, ConfigFile, configured, opened
-from pacs_node.cli.shown import show_facts, show_json, show_rows
+from pacs_node.printing import show_facts, show_json, show_rows
 from pacs_node.processes import check as doctor
 from pacs_node.processes import serve as receiving
 from pacs_node.processes import up as everything

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pacs_node.cli.options import AsJson
-from pacs_node.cli.shown import show_rows
+from pacs_node.printing import show_rows
 from pacs_node.report import check as checking
 
 app = typer.Typer(no_args_is_help=True, help="Check results.")

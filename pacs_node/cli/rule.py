@@ -9,7 +9,7 @@ import typer
 from inference.registry import ModelRepository
 from inference.series import find_files
 from pacs_node.cli.options import AsJson, ConfigFile, Directory, configured
-from pacs_node.cli.shown import show_rows
+from pacs_node.printing import show_rows
 from pacs_node.steps import plan
 
 app = typer.Typer(no_args_is_help=True, help="Try the rules on files before a PACS sends them.")

@@ -16,8 +16,8 @@ from inference.registry import ModelRepository
 from inference.series import SeriesHeader, find_files, read_headers
 from inference.triton import TritonPredictor
 from pacs_node.cli.options import AsJson, ConfigFile, Directory, configured
-from pacs_node.cli.shown import say, show_json, show_rows
 from pacs_node.config import Config
+from pacs_node.printing import say, show_json, show_rows
 from pacs_node.steps import plan
 from pacs_node.steps.offline import Analysis, analyse_series, pipeline_named
 
@@ -70,7 +70,7 @@ def _chosen(config: Config, models: ModelRepository, directory: Path, *, is_ever
 
 def _predictor(config: Config, models: ModelRepository, triton: str) -> Predictor:
     if triton:
-        return TritonPredictor(triton, deadline_s=config.triton.deadline_s)
+        return TritonPredictor(triton, models, deadline_s=config.triton.deadline_s)
     return OnnxPredictor(models, threads=config.triton.threads)
 
 

@@ -10,9 +10,9 @@ import typer
 from pacs_node.archive.queries import deliveries, jobs, machine, studies
 from pacs_node.archive.records import Job
 from pacs_node.cli.options import AsJson, ConfigFile, Limit, opened
-from pacs_node.cli.shown import say, show_facts, show_json, show_rows
 from pacs_node.domain.identifiers import StudyUid
 from pacs_node.node import Node
+from pacs_node.printing import say, show_facts, show_json, show_rows
 from pacs_node.steps import reindex as reindexing
 from pacs_node.steps.retry import retry_study
 

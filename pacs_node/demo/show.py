@@ -13,7 +13,6 @@ from rich.console import Console
 from inference.series import find_files, read_headers
 from pacs_node.archive import findings, records
 from pacs_node.archive.queries import deliveries, jobs, studies
-from pacs_node.cli.shown import show_rows
 from pacs_node.config import Destination
 from pacs_node.demo import parts
 from pacs_node.demo.pacs import Pacs, running
@@ -25,6 +24,7 @@ from pacs_node.domain.job import JobState
 from pacs_node.domain.study import StudyState
 from pacs_node.errors import NodeError, NotFound
 from pacs_node.node import Node, build, peer_of
+from pacs_node.printing import show_rows
 from pacs_node.steps.analyse import pipeline_of
 from pacs_node.steps.offline import pictures
 

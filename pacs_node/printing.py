@@ -1,4 +1,4 @@
-"""Printing: the same rows as a table for people or as JSON for programs."""
+"""Printing: the same rows as a table for people or as JSON for programs. Called from `cli` and `demo`."""
 
 from __future__ import annotations
 
