@@ -60,7 +60,7 @@ CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
 
 # Units: UCUM, CID 83
 CUBIC_MILLIMETRE = Code("mm3", "UCUM", "cubic millimeter")
-MILLIMETRE = Code("mm", "UCUM", "millimeter")
+MILLIMETRE = Code("mm", "UCUM", "mm")
 HOUNSFIELD_UNIT = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
 PERCENT = Code("%", "UCUM", "Percent")
 

@@ -72,7 +72,7 @@ def _referenced_segment(request: ReportRequest, finding: Finding) -> sr.Referenc
         sop_instance_uid=uid(request.identity, DocumentRole.SEG),
         segment_number=finding.number,
         source_images=[
-            sr.SourceImageForSegmentation(kind, instance, frames or None) for kind, instance, frames in slices
+            sr.SourceImageForSegmentation(kind, instance, list(frames) or None) for kind, instance, frames in slices
         ],
     )
 

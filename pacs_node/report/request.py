@@ -53,9 +53,9 @@ class ReportRequest:
 
     Parameters
     ----------
-    source : headers of the analysed series without pixels, in the order of k of the result's grid; or one Enhanced
-        multi-frame instance; without a result any instances of the study, at least one
-    frame_numbers : for an Enhanced instance its frame (from 1) of every k, else empty
+    source : header without pixels of the instance of every k of the result's grid; one is enough if a single Enhanced
+        instance has all frames; without a result any instances of the study, at least one
+    frame_numbers : for Enhanced instances the frame (from 1) of every k, else empty
     result : None if the study was not analysed
     reasons : why it was not
     identity : what the UIDs are derived from

@@ -26,7 +26,7 @@ class SliceReference:
 
 def slice_reference(request: ReportRequest, k: int) -> SliceReference:
     """The instance (and frame) that slice k of the grid comes from."""
-    header = request.source[0 if request.frame_numbers else k]
+    header = _header(request, k)
     return SliceReference(
         sop_class_uid=str(header.SOPClassUID),
         sop_instance_uid=str(header.SOPInstanceUID),
@@ -45,11 +45,12 @@ def slice_stand_in(request: ReportRequest, k: int) -> Dataset:
     highdicom gets these instead of the real headers: no patient data reaches its log, a jitter of the direction
     cosines or a value that breaks its VR cannot stop a result, and Enhanced frames look like any other slice.
     """
-    first, header = request.source[0], request.source[0 if request.frame_numbers else k]
+    first, header = request.source[0], _header(request, k)
     frame = request.frame_numbers[k] if request.frame_numbers else None
     first_frame = request.frame_numbers[0] if request.frame_numbers else None
     measures = _group(first, first_frame, "PixelMeasuresSequence")
     stand_in = evidence_stand_in(header)
+    stand_in.SOPInstanceUID = uid(request.identity, "stand-in", k)
     stand_in.Rows, stand_in.Columns = first.Rows, first.Columns
     stand_in.FrameOfReferenceUID = frame_of_reference_uid(request)
     stand_in.ImageOrientationPatient = _group(first, first_frame, "PlaneOrientationSequence").ImageOrientationPatient
@@ -97,6 +98,10 @@ _BLANK = (
     "StudyTime",
     "ReferringPhysicianName",
 )
+
+
+def _header(request: ReportRequest, k: int) -> Dataset:
+    return request.source[k if len(request.source) > 1 else 0]
 
 
 def _group(header: Dataset, frame: int | None, functional_group: str) -> Dataset:

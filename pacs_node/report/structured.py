@@ -157,7 +157,7 @@ def _private_scheme() -> CodingSchemeIdentificationItem:
 def _evidence(instances: Sequence[Dataset]) -> Dataset:
     """Every instance that was analysed or is referred to; all of one study (PS3.3 C.17.2, table C.17-3)."""
     by_series: dict[str, list[Dataset]] = {}
-    for instance in instances:
+    for instance in {str(instance.SOPInstanceUID): instance for instance in instances}.values():
         item = Dataset()
         item.ReferencedSOPClassUID = instance.SOPClassUID
         item.ReferencedSOPInstanceUID = instance.SOPInstanceUID

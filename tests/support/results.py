@@ -1,4 +1,4 @@
-"""Results to put into DICOM: a small CT of spheres in lung, and findings measured on it by brute force."""
+"""Results to put into DICOM: a small CT of pear-shaped nodules in lung, and findings measured on it by brute force."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import numpy as np
+from pydicom import dcmread
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
 
 from inference.findings import Attenuation, Axis, CroppedMask, Finding, Laterality, ModelUse, Result
 from inference.geometry import Grid
 from inference.volume import BoolArray, HuArray
 from pacs_node.domain.rule import Reason
-from pacs_node.report import ReportOptions, ReportRequest, ResultIdentity
+from pacs_node.report import Document, ReportOptions, ReportRequest, ResultIdentity
 
 COMPOSED_AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 STUDY_UID, SERIES_UID, FRAME_UID = "1.2.826.0.1.1", "1.2.826.0.1.1.1", "1.2.826.0.1.9"
@@ -25,8 +28,11 @@ A_MODEL = ModelUse(role="detector", name="jnsc", version=3, sha256="ab" * 32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sphere:
-    """A nodule to be put into the CT; `centre_kji` in voxels."""
+class Pear:
+    """A nodule to be put into the CT: a sphere and a smaller one towards the head, the back and the left.
+
+    No mirror image of it is itself, so that no mistake of order or side can hide.
+    """
 
     centre_kji: tuple[float, float, float]
     diameter_mm: float
@@ -42,13 +48,13 @@ class Case:
     result: Result
 
 
-SPHERES = (
-    Sphere(centre_kji=(10.0, 20.3, 18.0), diameter_mm=9.0),
-    Sphere(centre_kji=(22.4, 40.0, 70.0), diameter_mm=6.5, hu=-60),
+NODULES = (
+    Pear(centre_kji=(10.0, 22.3, 18.0), diameter_mm=9.0),
+    Pear(centre_kji=(19.4, 36.0, 42.0), diameter_mm=6.5, hu=-60),
 )
 
 
-def a_grid(shape_kji: tuple[int, int, int] = (32, 64, 96), spacing_mm: float = 1.25) -> Grid:
+def a_grid(shape_kji: tuple[int, int, int] = (32, 64, 64), spacing_mm: float = 1.25) -> Grid:
     """An axial grid from feet to head with pixels of 0.7 mm."""
     return Grid(
         shape_kji=shape_kji,
@@ -58,13 +64,13 @@ def a_grid(shape_kji: tuple[int, int, int] = (32, 64, 96), spacing_mm: float = 1
     )
 
 
-def a_case(spheres: Sequence[Sphere] = SPHERES, grid: Grid | None = None, **header: Any) -> Case:
+def a_case(nodules: Sequence[Pear] = NODULES, grid: Grid | None = None, **header: Any) -> Case:
     """A CT with these nodules, all found exactly; `header` overrides attributes of every instance."""
     grid = grid or a_grid()
     volume_hu = np.full(grid.shape_kji, -850, np.int16)
-    masks = [_sphere_mask(grid, sphere) for sphere in spheres]
-    for mask, sphere in zip(masks, spheres, strict=True):
-        volume_hu[mask] = sphere.hu
+    masks = [_mask(grid, nodule) for nodule in nodules]
+    for mask, nodule in zip(masks, nodules, strict=True):
+        volume_hu[mask] = nodule.hu
     volume_hu += np.random.default_rng(7).integers(-15, 16, grid.shape_kji).astype(np.int16)
     lungs = np.zeros(grid.shape_kji, bool)
     lungs[2:-2, 4:-4, 4:-4] = True
@@ -137,6 +143,23 @@ def options(**fields: Any) -> ReportOptions:
     return ReportOptions(**fields)
 
 
+def read_back(documents: Sequence[Document]) -> list[Dataset]:
+    """The documents as another program would read them: written to bytes and parsed again."""
+    return [parsed(as_bytes(document.dataset)) for document in documents]
+
+
+def as_bytes(dataset: Dataset) -> bytes:
+    """The file of a document."""
+    buffer = BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def parsed(file: bytes) -> Dataset:
+    """A document from its file."""
+    return dcmread(BytesIO(file))
+
+
 def a_ct_header(grid: Grid, k: int, **header: Any) -> Dataset:
     """Header of the CT instance that is slice k of the grid."""
     dataset = Dataset()
@@ -160,14 +183,19 @@ def a_ct_header(grid: Grid, k: int, **header: Any) -> Dataset:
     return dataset
 
 
-def _sphere_mask(grid: Grid, sphere: Sphere) -> BoolArray:
+def _mask(grid: Grid, nodule: Pear) -> BoolArray:
+    tail = np.asarray(nodule.centre_kji) + 0.5 * nodule.diameter_mm / np.asarray(grid.spacing_mm)
+    return _sphere(grid, nodule.centre_kji, nodule.diameter_mm) | _sphere(grid, tail, 0.5 * nodule.diameter_mm)
+
+
+def _sphere(grid: Grid, centre_kji: Any, diameter_mm: float) -> BoolArray:
     index = np.indices(grid.shape_kji, float).reshape(3, -1).T
-    distance_mm = np.linalg.norm((index - sphere.centre_kji) * grid.spacing_mm, axis=1)
-    return np.asarray((distance_mm <= sphere.diameter_mm / 2.0).reshape(grid.shape_kji), bool)
+    distance_mm = np.linalg.norm((index - centre_kji) * grid.spacing_mm, axis=1)
+    return np.asarray((distance_mm <= diameter_mm / 2.0).reshape(grid.shape_kji), bool)
 
 
 def _axes(mask: BoolArray, grid: Grid) -> tuple[Axis, Axis]:
-    """Long and short axis between voxel corners, tried pair by pair."""
+    """Long and (nearly) perpendicular short axis between voxel corners, tried pair by pair."""
     best = max(
         (_longest(mask[k], grid) + (k,) for k in np.flatnonzero(mask.any(axis=(1, 2)))), key=lambda item: item[0]
     )
@@ -198,3 +226,27 @@ def _corners(plane: BoolArray) -> Any:
 def _axis(length_mm: float, k: int, first: Any, second: Any) -> Axis:
     ends = ((float(first[0]), float(first[1])), (float(second[0]), float(second[1])))
     return Axis(length_mm=length_mm, slice_k=k, ends_ji=ends)
+
+
+def an_enhanced_source(case: Case) -> tuple[Dataset, tuple[int, ...]]:
+    """The CT of the case as one Enhanced instance whose frames lie in reverse order, and the frame of every k."""
+    first, count = case.source[0], len(case.source)
+    instance = Dataset()
+    instance.update(first)
+    del instance.ImagePositionPatient, instance.ImageOrientationPatient, instance.PixelSpacing, instance.SliceThickness
+    instance["SOPClassUID"] = DataElement("SOPClassUID", "UI", EnhancedCTImageStorage)
+    instance.NumberOfFrames = count
+    shared, measures, orientation = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = first.PixelSpacing, first.SliceThickness
+    orientation.ImageOrientationPatient = first.ImageOrientationPatient
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
+    instance.SharedFunctionalGroupsSequence = [shared]
+    instance.PerFrameFunctionalGroupsSequence = [_frame_item(header) for header in reversed(case.source)]
+    return instance, tuple(range(count, 0, -1))
+
+
+def _frame_item(header: Dataset) -> Dataset:
+    frame, position = Dataset(), Dataset()
+    position.ImagePositionPatient = header.ImagePositionPatient
+    frame.PlanePositionSequence = [position]
+    return frame

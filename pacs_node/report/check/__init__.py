@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 
 from pacs_node.report.check.anatomy import Hu, anatomy_problems
+from pacs_node.report.check.attributes import attribute_problems
 from pacs_node.report.check.codes import code_problems
 from pacs_node.report.check.document import document_problems, evidence_problems, group_problems
 from pacs_node.report.check.frames import Frame, Source, read_frames, read_source
@@ -23,9 +24,9 @@ from pacs_node.report.check.segments import is_nodules, segment_problems
 from pacs_node.report.check.tree import read_tree
 from pacs_node.report.check.values import value_problems
 
-__all__ = ["Problem", "check"]
+__all__ = ["SEG_CLASS", "Problem", "check"]
 
-_SEG_CLASS = "1.2.840.10008.5.1.4.1.1.66.4"
+SEG_CLASS = "1.2.840.10008.5.1.4.1.1.66.4"
 
 
 def check(
@@ -38,17 +39,17 @@ def check(
 
     Parameters
     ----------
-    source : headers of the analysed series, or one Enhanced instance, or (not analysed) any instances of the study
+    source : headers of the analysed series, or (not analysed) any instances of the study
     documents : the SEG and SR instances, best as read back from their bytes
     volume_hu : shape (k, j, i), in the order of `source`; without it attenuation and anatomy are not examined
-    frame_numbers : for an Enhanced instance its frame (from 1) of every k
+    frame_numbers : for Enhanced instances the frame (from 1) of every k
 
     Returns
     -------
     problems; empty if the result may leave
     """
-    segs = [document for document in documents if document.SOPClassUID == _SEG_CLASS]
-    reports = [document for document in documents if document.SOPClassUID != _SEG_CLASS]
+    segs = [document for document in documents if document.get("SOPClassUID") == SEG_CLASS]
+    reports = [document for document in documents if document.get("SOPClassUID") != SEG_CLASS]
     nodules = [seg for seg in segs if is_nodules(seg)]
     problems = [*_set_problems(segs, reports)]
     for document in documents:
@@ -95,6 +96,7 @@ def _set_problems(segs: Sequence[Dataset], reports: Sequence[Dataset]) -> Iterat
 
 
 def _common_problems(document: Dataset, header: Dataset) -> Iterator[Problem]:
+    yield from guarded("attributes.required", attribute_problems, document)
     yield from guarded("id.patient_study", identity_problems, document, header)
     yield from guarded("text.charset", charset_problems, document, header)
     yield from guarded("codes.known", code_problems, document)

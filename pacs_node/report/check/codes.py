@@ -17,6 +17,7 @@ _EXAMINED = (
     "SegmentSequence",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
+    "ContributingEquipmentSequence",
     "ConceptNameCodeSequence",
     "ContentSequence",
 )
@@ -77,7 +78,7 @@ _KNOWN = {
         "81827009": "Diameter",
         "91723000": "Anatomical Structure",
     },
-    "UCUM": {"mm3": "cubic millimeter", "mm": "millimeter", "[hnsf'U]": "Hounsfield unit", "%": "Percent"},
+    "UCUM": {"mm3": "cubic millimeter", "mm": "mm", "[hnsf'U]": "Hounsfield unit", "%": "Percent"},
     "RADLEX": {
         "RID14": "Non-diagnostic quality",
         "RID50151": "solid pulmonary nodule",

@@ -40,7 +40,17 @@ _RELATIONSHIPS = {
     "121233": _CONTAINS,
 }
 """Relationship of a concept to its parent (PS3.16 TID 1204, 1002, 1004, 1500, 1411, 1501, 4108)."""
-_RELATIONSHIP_OF_TYPE = {"NUM": _CONTAINS, "SCOORD": "INFERRED FROM"}
+_VALUE_OF_TYPE = {
+    "CODE": "ConceptCodeSequence",
+    "CONTAINER": "ContinuityOfContent",
+    "IMAGE": "ReferencedSOPSequence",
+    "NUM": "MeasuredValueSequence",
+    "SCOORD": "GraphicData",
+    "TEXT": "TextValue",
+    "UIDREF": "UID",
+}
+"""Where content items of the types that our templates use keep their value (PS3.3 C.17.3.2)."""
+_RELATIONSHIP_OF_TYPE = {"NUM": _CONTAINS, "SCOORD": "INFERRED FROM", "CONTAINER": _CONTAINS}
 _ROOT_NEEDS = ("121049", "121005", "121012", "121058")
 _PRESENT, _ABSENT, _UNDETERMINED = "52101004", "272519000", "373068000"
 
@@ -59,7 +69,8 @@ def document_problems(report: Dataset, root: Node) -> Iterator[Problem]:
     for concept in _ROOT_NEEDS:
         if not root.named(concept):
             yield _document(f"The report has no {concept} (language, observer type, observer UID or procedure).")
-    yield from _relationships(root)
+    for node in root.walk():
+        yield from _item(node, root)
     yield from _statement(root)
 
 
@@ -121,11 +132,13 @@ def code_of_template(report: Dataset) -> str:
     return str(templates[0].get("TemplateIdentifier", "")) if templates else ""
 
 
-def _relationships(root: Node) -> Iterator[Problem]:
-    for node in root.walk():
-        expected = _RELATIONSHIPS.get(node.name[0]) or _RELATIONSHIP_OF_TYPE.get(node.value_type)
-        if node is not root and expected and node.relationship != expected:
-            yield _document(f"Concept {node.name[0]} must be related by {expected}.")
+def _item(node: Node, root: Node) -> Iterator[Problem]:
+    keyword = _VALUE_OF_TYPE.get(node.value_type)
+    if keyword is None or not node.item.get(keyword) or not all(node.name):
+        yield _document(f"A content item ({node.name[0]}) has no name, no known type or no value.")
+    expected = _RELATIONSHIPS.get(node.name[0]) or _RELATIONSHIP_OF_TYPE.get(node.value_type)
+    if node is not root and (not node.relationship or (expected and node.relationship != expected)):
+        yield _document(f"Concept {node.name[0]} must be related by {expected or 'something'}.")
 
 
 def _statement(root: Node) -> Iterator[Problem]:

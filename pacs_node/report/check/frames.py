@@ -38,7 +38,7 @@ class Source:
     Parameters
     ----------
     slices : in the order given
-    gap_mm : median distance of neighbouring slices along the normal
+    gap_mm : mean distance of neighbouring slices along the normal
     pixel_spacing_mm : distance of rows, distance of columns
     """
 
@@ -83,19 +83,19 @@ class Frame:
 
 
 def read_source(headers: Sequence[Dataset], frame_numbers: Sequence[int]) -> Source:
-    """Geometry from CT headers; `frame_numbers` orders the frames of an Enhanced instance (empty: as they come)."""
+    """Geometry from CT headers; `frame_numbers` is the frame of every slice of Enhanced ones (empty: all)."""
     slices = tuple(_slices(headers, frame_numbers))
     first = headers[0]
     frame = slices[0].frame_number
     orientation = np.asarray(_group(first, frame, "PlaneOrientationSequence").ImageOrientationPatient, float)
     measures = _group(first, frame, "PixelMeasuresSequence")
     normal = np.cross(orientation[:3], orientation[3:])
-    heights = np.sort([float(item.position_lps @ normal) for item in slices])
+    heights = np.asarray([float(item.position_lps @ normal) for item in slices])
     return Source(
         slices=slices,
         row_direction=orientation[:3],
         column_direction=orientation[3:],
-        gap_mm=float(np.median(np.diff(heights))) if len(heights) > 1 else float(measures.SliceThickness),
+        gap_mm=float(np.ptp(heights)) / (len(heights) - 1) if len(heights) > 1 else float(measures.SliceThickness),
         pixel_spacing_mm=(float(measures.PixelSpacing[0]), float(measures.PixelSpacing[1])),
         rows=int(first.Rows),
         columns=int(first.Columns),
@@ -127,12 +127,12 @@ def segment_number(seg: Dataset, frame_item: Dataset) -> int:
 
 
 def _slices(headers: Sequence[Dataset], frame_numbers: Sequence[int]) -> Iterator[Slice]:
-    first = headers[0]
-    if "PerFrameFunctionalGroupsSequence" in first:
-        count = len(first.PerFrameFunctionalGroupsSequence)
-        places: list[tuple[Dataset, int | None]] = [(first, number) for number in frame_numbers or range(1, count + 1)]
-    else:
-        places = [(header, None) for header in headers]
+    places: list[tuple[Dataset, int | None]] = [(header, None) for header in headers]
+    if frame_numbers:
+        instances = headers if len(headers) > 1 else list(headers) * len(frame_numbers)
+        places = list(zip(instances, frame_numbers, strict=True))
+    elif "PerFrameFunctionalGroupsSequence" in headers[0]:
+        places = [(item, n + 1) for item in headers for n in range(len(item.PerFrameFunctionalGroupsSequence))]
     for index, (header, number) in enumerate(places):
         yield Slice(
             index=index,

@@ -104,21 +104,30 @@ def _frame_reference(number: int, item: Dataset, reference: Dataset, source: Sou
         yield _reference(f"Frame {number} lies on another slice than the instance it was derived from.")
     elif named[0].sop_class_uid != str(reference.ReferencedSOPClassUID):
         yield _reference(f"Frame {number} names a wrong SOP class for its instance.")
+    purpose, derivation = reference.PurposeOfReferenceCodeSequence, item.DerivationImageSequence[0]
+    if purpose[0].CodeValue != "121322" or derivation.DerivationCodeSequence[0].CodeValue != "113076":
+        yield _reference(f"Frame {number} does not say that it was segmented from its instance.")
+    if reference.get("SpatialLocationsPreserved") != "YES":
+        yield _reference(f"Frame {number} does not say that it lies on the pixels of its instance.")
 
 
 def _series_references(seg: Dataset, used: set[str], headers: Sequence[Dataset]) -> Iterator[Problem]:
-    known = {str(header.SOPInstanceUID) for header in headers}
+    known = {(str(header.SOPInstanceUID), str(header.SOPClassUID)) for header in headers}
     if "ReferencedSeriesSequence" not in seg:
         yield _reference("The SEG does not list the series that it refers to.")
         return
     series = seg.ReferencedSeriesSequence[0]
-    listed = {str(item.ReferencedSOPInstanceUID) for item in series.ReferencedInstanceSequence}
+    listed = _instances(series.ReferencedInstanceSequence)
     if str(series.SeriesInstanceUID) != str(headers[0].SeriesInstanceUID):
         yield _reference("The series listed is not that of the CT.")
-    if not listed <= known:
+    if not (listed | _instances(seg.SourceImageSequence)) <= known:
         yield _reference("The SEG lists an instance that the series does not have.")
-    if not used <= listed:
+    if not used <= {uid for uid, _ in listed}:
         yield _reference("A frame was derived from an instance that the SEG does not list.")
+
+
+def _instances(items: Sequence[Dataset]) -> set[tuple[str, str]]:
+    return {(str(item.ReferencedSOPInstanceUID), str(item.ReferencedSOPClassUID)) for item in items}
 
 
 def _geometry(text: str) -> Problem:

@@ -45,7 +45,7 @@ def is_nodules(seg: Dataset) -> bool:
 
 def _description(number: int, segment: Dataset) -> Iterator[Problem]:
     for keyword in _NEEDED:
-        if segment.get(keyword) in (None, ""):
+        if not segment.get(keyword):
             yield _problem(f"Segment {number} has no {keyword}.")
     if ("TrackingID" in segment) != ("TrackingUID" in segment):
         yield _problem(f"Segment {number} has only one of Tracking ID and Tracking UID.")

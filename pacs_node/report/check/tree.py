@@ -39,8 +39,8 @@ def read_tree(item: Dataset) -> Node:
     """The tree from a content item (or a whole report) down."""
     return Node(
         name=code_of(item, "ConceptNameCodeSequence"),
-        value_type=str(item.get("ValueType", "")),
-        relationship=str(item.get("RelationshipType", "")),
+        value_type=str(item.get("ValueType") or ""),
+        relationship=str(item.get("RelationshipType") or ""),
         children=tuple(read_tree(child) for child in item.get("ContentSequence", ())),
         item=item,
     )

@@ -95,8 +95,12 @@ def _value(node: Node) -> tuple[float, str]:
     measured = node.item.MeasuredValueSequence[0]
     unit = code_of(measured, "MeasurementUnitsCodeSequence")
     factor = _UNITS.get(node.name[0], {}).get(unit[0] if unit[1] == "UCUM" else "")
-    text = "" if factor is not None else f"the unit of {node.name[0]} is not one it can have"
-    return float(measured.NumericValue) * (factor or 1.0), text
+    value = float(measured.NumericValue)
+    if factor is None:
+        return value, f"the unit of {node.name[0]} is not one it can have"
+    exact = measured.get("FloatingPointValue")
+    differ = "" if exact in (None, value) else f"the two numbers of {node.name[0]} differ"
+    return value * factor, differ
 
 
 def _reference(node: Node, number: int, seg: Dataset) -> Iterator[str]:

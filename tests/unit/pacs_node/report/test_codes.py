@@ -1,0 +1,55 @@
+"""Codes are those of the standard."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom.sr import _concepts_dict as tables
+from pydicom.sr.coding import Code
+
+from inference.findings import Attenuation, Laterality
+from pacs_node.report import codes
+
+
+def _all_codes() -> list[Code]:
+    values = list(vars(codes).values())
+    listed = [value for value in values if isinstance(value, Code)]
+    return listed + [
+        code for value in values if isinstance(value, dict) for code in value.values() if type(code) is Code
+    ]
+
+
+def _meanings(code: Code) -> set[str]:
+    """Every meaning that the table of the standard has for this code, in lower case."""
+    entries = tables.concepts.get(code.scheme_designator, {}).values()
+    return {entry[code.value][0].casefold() for entry in entries if code.value in entry}
+
+
+@pytest.mark.parametrize("code", _all_codes(), ids=str)
+def test_codes_are_in_the_tables_of_the_standard(code: Code) -> None:
+    assert len(code.meaning) <= 64
+    if code.scheme_designator == codes.PRIVATE_SCHEME:
+        return
+    if code in _NOT_IN_PS3_16:
+        assert not _meanings(code)
+        return
+    assert code.meaning.casefold() in _meanings(code)
+
+
+_NOT_IN_PS3_16 = {
+    codes.TEXTURE,
+    codes.CALCIFICATION,
+    *codes.TEXTURE_OF.values(),
+    codes.QUALITATIVE_EVALUATIONS,
+}
+"""Their sources are named in `codes`; pydicom has no table for UMLS and not these of NCIt and RADLEX."""
+
+
+def test_every_type_and_side_has_a_code() -> None:
+    assert set(codes.TEXTURE_OF) == set(Attenuation)
+    assert set(codes.LATERALITY) == set(Laterality)
+
+
+def test_a_long_reason_is_still_a_legal_code() -> None:
+    code = codes.reason_code("x" * 100)
+    assert code.scheme_designator == "99PULMONODE"
+    assert len(code.meaning) == 64
