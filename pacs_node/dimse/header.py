@@ -76,11 +76,11 @@ def scan(dataset: bytes | memoryview, transfer_syntax_uid: str) -> Header:
     """
     try:
         found = _found(_Walk(_inflated(dataset, transfer_syntax_uid)), _syntax(transfer_syntax_uid))
-        return Header(**found)
     except (struct.error, UnicodeDecodeError, zlib.error) as error:
         raise InstanceUnreadable("the dataset is cut short or malformed") from error
-    except TypeError as error:
-        raise InstanceUnreadable from error
+    if len(found) < len(_WANTED):
+        raise InstanceUnreadable
+    return Header(**found)
 
 
 @dataclass(frozen=True, slots=True)

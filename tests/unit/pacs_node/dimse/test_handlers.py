@@ -1,0 +1,82 @@
+"""Who may call, and which presentation contexts are accepted."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom.uid import AllTransferSyntaxes, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless
+from pynetdicom import AllStoragePresentationContexts, QueryRetrievePresentationContexts
+from pynetdicom.presentation import build_context
+
+from pacs_node.config import Caller
+from pacs_node.dimse.handlers import is_caller, is_storage, supported
+
+CT, VERIFICATION = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.1"
+CT1 = Caller(ae_title="CT1", addresses=("192.0.2.7", "10.1.0.0/16", "2001:db8::/32"))
+
+
+@pytest.mark.parametrize(
+    ("callers", "ae_title", "address", "may"),
+    [
+        ((), "ANYBODY", "203.0.113.1", True),
+        ((CT1,), "CT1", "192.0.2.7", True),
+        ((CT1,), "CT1", "10.1.200.3", True),
+        ((CT1,), "CT1", "2001:db8::5", True),
+        ((CT1,), "CT1", "192.0.2.8", False),
+        ((CT1,), "ct1", "192.0.2.7", False),
+        ((CT1,), "CT2", "192.0.2.7", False),
+        ((Caller(ae_title="CT2"),), "CT2", "203.0.113.1", True),
+        ((Caller(ae_title="CT1"), CT1), "CT1", "203.0.113.1", True),
+        ((), "", "203.0.113.1", False),
+        ((), "A\\B", "203.0.113.1", False),
+        ((), "A\nB", "203.0.113.1", False),
+    ],
+)
+def test_callers_are_known_by_title_and_address(
+    callers: tuple[Caller, ...], ae_title: str, address: str, may: bool
+) -> None:
+    assert is_caller(callers, ae_title, address) is may
+
+
+def test_every_storage_class_of_the_library_is_stored() -> None:
+    assert all(is_storage(str(context.abstract_syntax)) for context in AllStoragePresentationContexts)
+
+
+@pytest.mark.parametrize(
+    "uid",
+    [
+        "1.2.840.10008.5.1.4.1.1.3",  # Ultrasound Multi-frame, retired
+        "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation
+        "1.2.840.10008.5.1.4.1.1.999",  # of a future edition
+        "1.2.840.10008.5.1.4.38.1",  # Hanging Protocol
+        "1.3.12.2.1107.5.9.1",  # CSA Non-Image, private
+    ],
+)
+def test_retired_future_and_private_classes_are_stored(uid: str) -> None:
+    assert is_storage(uid)
+
+
+@pytest.mark.parametrize("uid", ["1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.200.4", "1.2.840.10008.5.1.4.31"])
+def test_other_services_are_not_storage(uid: str) -> None:
+    assert not is_storage(uid)
+    assert not any(is_storage(str(context.abstract_syntax)) for context in QueryRetrievePresentationContexts)
+
+
+def test_every_transfer_syntax_of_dicom_is_accepted_in_the_order_of_the_peer() -> None:
+    syntaxes = sorted(AllTransferSyntaxes, reverse=True)
+    contexts = {str(c.abstract_syntax): c.transfer_syntax for c in supported([build_context(CT, syntaxes)])}
+    assert contexts[CT] == syntaxes
+
+
+def test_contexts_of_one_class_are_taken_together() -> None:
+    proposed = [
+        build_context(CT, [JPEGLSLossless]),
+        build_context(CT, [ExplicitVRLittleEndian, ImplicitVRLittleEndian, "1.2.840.113619.5.2"]),
+    ]
+    contexts = {str(c.abstract_syntax): c.transfer_syntax for c in supported(proposed)}
+    assert contexts.keys() == {VERIFICATION, CT}
+    assert contexts[CT] == [JPEGLSLossless, ExplicitVRLittleEndian, ImplicitVRLittleEndian]
+
+
+def test_unknown_encodings_and_other_services_are_not_supported() -> None:
+    proposed = [build_context(CT, ["1.2.840.113619.5.2"]), QueryRetrievePresentationContexts[0]]
+    assert [str(context.abstract_syntax) for context in supported(proposed)] == [VERIFICATION]
