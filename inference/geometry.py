@@ -42,16 +42,16 @@ class Grid:
     @property
     def matrix(self) -> FloatArray:
         """Shape (3, 3): column n is the step in LPS mm of one voxel along axis n of (k, j, i)."""
-        return (np.asarray(self.directions, float) * np.asarray(self.spacing_mm, float)[:, None]).T
+        return np.asarray(self.directions, np.float64).T * np.asarray(self.spacing_mm, np.float64)
 
     def lps_from_kji(self, index_kji: object) -> FloatArray:
         """Patient coordinates of (fractional) voxel indices; shape (..., 3) to (..., 3), mm."""
-        return np.asarray(index_kji, float) @ self.matrix.T + np.asarray(self.origin_lps, float)
+        return np.asarray(np.asarray(index_kji, float) @ self.matrix.T + np.asarray(self.origin_lps, float))
 
     def kji_from_lps(self, point_lps: object) -> FloatArray:
         """Fractional voxel indices of patient coordinates; shape (..., 3) to (..., 3)."""
         offset = np.asarray(point_lps, float) - np.asarray(self.origin_lps, float)
-        return offset @ np.linalg.inv(self.matrix).T
+        return np.asarray(offset @ np.linalg.inv(self.matrix).T)
 
     def cropped(self, start_kji: Shape, shape_kji: Shape) -> Grid:
         """The same grid, limited to `shape_kji` voxels from `start_kji` on."""

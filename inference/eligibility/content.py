@@ -40,8 +40,9 @@ def content_reasons(series: SeriesHeader, limits: SeriesLimits) -> Iterator[Reas
         if count:
             yield Reason(code=code, text=f"{count} of {series.slice_count} slices {text}")
     yield from _frame_count_reasons(series)
-    if series.slice_count < limits.minimum_slices:
-        text = f"the series has {series.slice_count} slices, at least {limits.minimum_slices} are needed"
+    needed = max(limits.minimum_slices, 2)
+    if series.slice_count < needed:
+        text = f"the series has {series.slice_count} slices, at least {needed} are needed"
         yield Reason(code="series.too-few-slices", text=text)
     voxels = sum((item.rows or 0) * (item.columns or 0) for item in series.slices)
     if voxels > MAX_VOXELS:

@@ -56,12 +56,13 @@ def stack_grid(stack: Sequence[SliceHeader]) -> Grid:
 
 
 def stack_reasons(stack: Sequence[SliceHeader], limits: SeriesLimits) -> Iterator[Reason]:
-    """Every ground of this kind against a sorted stack."""
+    """Every ground of this kind against a sorted stack; an empty one has none."""
+    if not stack:
+        return
     offsets = offsets_mm(stack)
-    steps = np.diff(offsets)
     yield from _shear_reasons(stack, offsets)
-    yield from _step_reasons(offsets, steps)
-    yield from _limit_reasons(stack, steps, limits)
+    yield from _step_reasons(offsets)
+    yield from _limit_reasons(stack, offsets, limits)
     coverage_mm = float(offsets[-1] - offsets[0]) + (stack[0].slice_thickness_mm or 0.0)
     if coverage_mm < limits.minimum_coverage_mm - LIMIT_MM:
         text = f"the slices cover {coverage_mm:.1f} mm, at least {limits.minimum_coverage_mm:g} mm are needed"
@@ -86,16 +87,19 @@ def _shear_reasons(stack: Sequence[SliceHeader], offsets: FloatArray) -> Iterato
         yield Reason(code="series.shifted", text=f"slices lie up to {largest:.1f} mm beside the others")
 
 
-def _step_reasons(offsets: FloatArray, steps: FloatArray) -> Iterator[Reason]:
-    same = int(np.sum(steps < SAME_MM))
-    if same:
-        yield Reason(code="series.duplicate-position", text=f"{same} slices lie where another slice lies")
-        return
-    usual = float(np.median(steps))
+def _step_reasons(offsets: FloatArray) -> Iterator[Reason]:
+    steps = _steps_mm(offsets)
+    doubles = len(offsets) - 1 - len(steps)
+    if doubles:
+        yield Reason(code="series.duplicate-position", text=f"{doubles} slices lie where another slice lies")
+    usual = float(np.median(steps)) if len(steps) else 0.0
     gaps = steps[steps >= GAP_RATIO * usual]
     if len(gaps):
-        text = f"{len(gaps)} gaps: neighbouring slices are up to {gaps.max():.2f} mm apart, most {usual:.2f} mm"
+        text = (
+            f"{len(gaps)} distances between neighbouring slices are up to {gaps.max():.2f} mm, most are {usual:.2f} mm"
+        )
         yield Reason(code="series.gap", text=text)
+    if doubles or len(gaps):
         return
     regular = np.linspace(offsets[0], offsets[-1], len(offsets))
     jitter, drift = float(np.max(np.abs(steps - usual))), float(np.max(np.abs(offsets - regular)))
@@ -104,22 +108,28 @@ def _step_reasons(offsets: FloatArray, steps: FloatArray) -> Iterator[Reason]:
         yield Reason(code="series.irregular-spacing", text=text)
 
 
-def _limit_reasons(stack: Sequence[SliceHeader], steps: FloatArray, limits: SeriesLimits) -> Iterator[Reason]:
-    assert stack[0].slice_thickness_mm is not None and stack[0].pixel_spacing_mm is not None
-    thickness, spacing = stack[0].slice_thickness_mm, float(np.median(steps))
-    if spacing > thickness + JITTER_MM + LIMIT_MM:
+def _limit_reasons(stack: Sequence[SliceHeader], offsets: FloatArray, limits: SeriesLimits) -> Iterator[Reason]:
+    thickness, steps = stack[0].slice_thickness_mm, _steps_mm(offsets)
+    spacing = float(np.median(steps)) if len(steps) else None
+    if thickness is not None and spacing is not None and spacing > thickness + JITTER_MM + LIMIT_MM:
         text = f"slices of {thickness:.2f} mm lie {spacing:.2f} mm apart: what is between them was not imaged"
         yield Reason(code="series.not-contiguous", text=text)
     measured = (
-        ("thickness", "slice thickness", (thickness,), limits.slice_thickness_mm),
-        ("spacing", "distance of slices", (spacing,), limits.slice_spacing_mm),
-        ("pixel-spacing", "pixel spacing", stack[0].pixel_spacing_mm, limits.pixel_spacing_mm),
+        ("thickness", "slice thickness", [thickness], limits.slice_thickness_mm),
+        ("spacing", "distance of slices", [spacing], limits.slice_spacing_mm),
+        ("pixel-spacing", "pixel spacing", stack[0].pixel_spacing_mm or (), limits.pixel_spacing_mm),
     )
     for code, name, values, (low, high) in measured:
-        outside = [value for value in values if not low - LIMIT_MM <= value <= high + LIMIT_MM]
+        outside = [value for value in values if value is not None and not low - LIMIT_MM <= value <= high + LIMIT_MM]
         if outside:
             text = f"the {name} is {outside[0]:.3f} mm, it must be from {low:g} to {high:g} mm"
             yield Reason(code=f"series.{code}-out-of-range", text=text)
+
+
+def _steps_mm(offsets: FloatArray) -> FloatArray:
+    """Distances between neighbouring slices that do not lie in one place."""
+    steps = np.diff(offsets)
+    return np.asarray(steps[steps >= SAME_MM])
 
 
 def _unit(vector: FloatArray) -> FloatArray:

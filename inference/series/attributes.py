@@ -56,11 +56,12 @@ class Attributes:
 
     def binary(self, keyword: str, *, signed: bool = False) -> int | None:
         """The value of a 16-bit integer, read with the sign asked for, whatever its VR says."""
-        element = self._element(keyword)
-        raw = self._bytes(keyword)
-        if not isinstance(element, RawDataElement) or len(raw) != 2:
-            return None
-        return int.from_bytes(raw, "little" if element.is_little_endian else "big", signed=signed)
+        element, raw = self._element(keyword), self._bytes(keyword)
+        if isinstance(element, RawDataElement) and len(raw) == 2:
+            return int.from_bytes(raw, "little" if element.is_little_endian else "big", signed=signed)
+        if isinstance(element, DataElement) and isinstance(element.value, int):  # pydicom converts what it needs itself
+            return int.from_bytes((element.value & 0xFFFF).to_bytes(2, "little"), "little", signed=signed)
+        return None
 
     def items(self, keyword: str) -> tuple[Dataset, ...]:
         """The items of a sequence; empty if it is missing or broken."""
