@@ -21,6 +21,7 @@ def record_receipts(tx: sa.Connection, receipts: Sequence[Receipt], quiet_for: C
     """Index instances that are durable on disk; those already indexed change nothing.
 
     A new instance (re)opens its study and re-arms its settle time, unless it is a result of this node that came back.
+    The order in which receipts are recorded does not matter; the latest counts.
 
     Returns
     -------
@@ -32,12 +33,13 @@ def record_receipts(tx: sa.Connection, receipts: Sequence[Receipt], quiet_for: C
     by_study: dict[StudyUid, list[Receipt]] = {}
     for receipt in new.values():
         by_study.setdefault(receipt.study_instance_uid, []).append(receipt)
+    added = 0
     for uid, group in sorted(by_study.items()):
         study_id = _opened(tx, uid, group, quiet_for, is_reopening=any(r.sop_instance_uid not in own for r in group))
         series_ids = _series_ids(tx, study_id, {r.series_instance_uid for r in group})
         rows = [_instance_row(r, series_ids[r.series_instance_uid], r.sop_instance_uid in own) for r in group]
-        _insert_missing(tx, tables.instance, rows)
-    return len(new)
+        added += _insert_missing(tx, tables.instance, rows)
+    return added
 
 
 def file_keys(tx: sa.Connection) -> frozenset[str]:
@@ -146,22 +148,18 @@ def _opened(
     last = max(group, key=lambda receipt: receipt.received_at)
     due = settle_at(last.received_at, quiet_for(last.calling_ae_title))
     times = {"last_received_at": last.received_at, "settle_at": due, "calling_ae_title": last.calling_ae_title}
-    row = {"study_instance_uid": uid, "state": StudyState.RECEIVING, "first_received_at": last.received_at, **times}
-    if _insert_missing(tx, tables.study, [row]):
-        study = _one(tx, tables.study.c.study_instance_uid == uid)
-        first = Move(row_id=study.id, state=study.state, event=StudyEvent.INSTANCE, at=last.received_at)
-        record(tx, STUDIES, first, state=study.state)
-        return study.id
+    first_at = min(receipt.received_at for receipt in group)
+    row = {"study_instance_uid": uid, "state": StudyState.RECEIVING, "first_received_at": first_at, **times}
+    is_new = _insert_missing(tx, tables.study, [row]) == 1
     study = _one(tx, tables.study.c.study_instance_uid == uid, is_locking=True)
-    if is_reopening and study.state is StudyState.RECEIVING:
-        tx.execute(sa.update(tables.study).where(tables.study.c.id == study.id).values(times))
-    elif is_reopening:
-        move(
-            tx,
-            STUDIES,
-            Move(row_id=study.id, state=study.state, event=StudyEvent.INSTANCE, at=last.received_at),
-            **times,
-        )
+    step = Move(row_id=study.id, state=study.state, event=StudyEvent.INSTANCE, at=last.received_at)
+    later = times if last.received_at > study.last_received_at else {}
+    if is_new:
+        record(tx, STUDIES, step, state=study.state)
+    elif is_reopening and study.state is not StudyState.RECEIVING:
+        move(tx, STUDIES, step, **later)
+    elif is_reopening and later:
+        tx.execute(sa.update(tables.study).where(tables.study.c.id == study.id).values(later))
     return study.id
 
 
@@ -190,9 +188,9 @@ def _instance_row(receipt: Receipt, series_id: int, is_own_result: bool) -> dict
 
 
 def _insert_missing(tx: sa.Connection, table: sa.Table, rows: Sequence[dict[str, object]]) -> int:
-    """Insert the rows that break no unique constraint; both databases can do that, each in its own dialect."""
+    """Insert the rows that break no unique constraint, and count them; each database does that in its own dialect."""
     insert = postgresql.insert(table) if tx.dialect.name == "postgresql" else sqlite.insert(table)
-    return tx.execute(insert.on_conflict_do_nothing(), rows[0] if len(rows) == 1 else list(rows)).rowcount
+    return len(tx.execute(insert.on_conflict_do_nothing().returning(table.c.id), list(rows)).all())
 
 
 def _studies() -> sa.Select[tuple[object, ...]]:

@@ -1,0 +1,64 @@
+"""The migrations make exactly the tables that the code uses, whoever runs them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+from pacs_node.archive.session import Database
+from pacs_node.archive.tables import metadata
+from pacs_node.errors import DatabaseUnavailable
+from tests.support.archive import migrated
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_code(database_url: str) -> None:
+    with migrated(database_url) as database, database.transaction() as tx:
+        assert compare_metadata(MigrationContext.configure(tx), metadata) == []
+
+
+def test_migrating_twice_changes_nothing(database_url: str) -> None:
+    with migrated(database_url) as database:
+        database.migrate()
+
+
+def test_several_processes_may_migrate_at_once(database_url: str) -> None:
+    databases = [Database(database_url) for _ in range(4)]
+    with ThreadPoolExecutor(len(databases)) as pool:
+        for migration in [pool.submit(database.migrate) for database in databases]:
+            migration.result(timeout=60)
+    with databases[0].transaction() as tx:
+        assert compare_metadata(MigrationContext.configure(tx), metadata) == []
+    for database in databases:
+        database.close()
+
+
+def test_a_transaction_that_fails_leaves_nothing_behind(database_url: str) -> None:
+    with migrated(database_url) as database:
+        with pytest.raises(ZeroDivisionError), database.transaction() as tx:
+            tx.execute(text("CREATE TABLE left_behind (id INTEGER)"))
+            raise ZeroDivisionError
+        with database.transaction() as tx:
+            assert compare_metadata(MigrationContext.configure(tx), metadata) == []
+
+
+def test_every_failure_of_the_database_leaves_as_one_error(database_url: str) -> None:
+    with migrated(database_url) as database:
+        with pytest.raises(DatabaseUnavailable) as caught, database.transaction() as tx:
+            tx.execute(text("SELECT * FROM nowhere"))
+        assert caught.value.retryable
+
+
+def test_a_server_that_is_not_there_is_unavailable() -> None:
+    database = Database("postgresql+psycopg://nobody@127.0.0.1:1/nothing?connect_timeout=2")
+    with pytest.raises(DatabaseUnavailable), database.transaction():
+        pytest.fail("there is no server")
+
+
+def test_sqlite_syncs_every_commit_to_disk(tmp_path: object) -> None:
+    with migrated(f"sqlite:///{tmp_path}/d.sqlite") as database, database.transaction() as tx:
+        pragmas = {name: tx.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")}
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
