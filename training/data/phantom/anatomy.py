@@ -19,7 +19,7 @@ from training.data.phantom.model import Profile
 ADULT_MM = 300.0
 COARSE = 2  # distances are smooth: they are computed at every second voxel
 
-AIR_HU, SKIN_HU, PARENCHYMA_HU = -1000.0, 10.0, (-880.0, -840.0)
+AIR_HU, SKIN_HU, COUCH_HU, PARENCHYMA_HU = -1000.0, 10.0, -250.0, (-880.0, -840.0)
 GRADIENT_HU_PER_MM = (0.25, 0.55)
 
 
@@ -115,7 +115,7 @@ def draw(layout: Layout, rng: np.random.Generator) -> Chest:
     coarse = layout.axes(COARSE)
     shape = (coarse[2].size, coarse[1].size, coarse[0].size)
     warp = 2.5 * smooth_noise(rng, shape, 30)
-    cage = _cage(layout, coarse) + 0.5 * warp
+    cage = _cage(layout, coarse) + 0.5 * warp + 0.8 * smooth_noise(rng, shape, 9)
     floor = _below_diaphragm(layout, coarse) + warp
     lung = np.minimum.reduce([_lung(layout, side, cage, floor, coarse) for side in layout.sides]) + 0.5 * warp
     fine = [refined(layout.scale * np.float32(1) * part, COARSE, layout.shape_kji) for part in (lung, cage, floor)]
@@ -142,9 +142,10 @@ def parenchyma(layout: Layout, lung_mm: Field, rng: np.random.Generator) -> Fiel
 
 def _wall(layout: Layout, cage_mm: Field, rng: np.random.Generator) -> Field:
     """Air, skin, fat and muscle around the cage."""
-    x, y, z = layout.axes()
-    body = _superellipse(x, y * np.ones_like(z), layout.body_mm, 2.4) * layout.scale
+    x, y, _ = layout.axes()
+    body = _superellipse(x, y, layout.body_mm, 2.4) * layout.scale
     hu = np.full(layout.shape_kji, AIR_HU, np.float32)
+    blend(hu, _couch(layout), COUCH_HU)
     blend(hu, coverage(body), SKIN_HU)
     blend(hu, coverage(body + 2), layout.fat_hu + 6 * smooth_noise(rng, layout.shape_kji, 6))
     grain = smooth_noise(rng, layout.shape_kji, 8)
@@ -155,6 +156,14 @@ def _wall(layout: Layout, cage_mm: Field, rng: np.random.Generator) -> Field:
     muscle = np.maximum(muscle, body + layout.scale * 0.6 * layout.fat_mm)
     blend(hu, coverage(muscle), layout.muscle_hu - 90 * np.clip(grain - 0.9, 0, 1) + 4 * grain)
     return hu
+
+
+def _couch(layout: Layout) -> Field:
+    """Share of each voxel in the two skins of the couch below the back; shape (1, j, i)."""
+    x, y, _ = layout.axes()
+    depth = layout.scale * (y - layout.body_mm[1] - 4 + 0.0012 * x**2)
+    skins = np.minimum(np.abs(depth - 1), np.abs(depth - 22)) - 0.8
+    return coverage(np.maximum(skins, layout.scale * (np.abs(x) - 140)))
 
 
 def _draw_inside(chest: Chest, floor_mm: Field, rng: np.random.Generator) -> None:

@@ -16,11 +16,12 @@ from training.data.phantom import mediastinum, trees
 from training.data.phantom.anatomy import Chest, Layout
 from training.data.phantom.fields import Field, blend, coverage, smooth_noise
 from training.data.phantom.streams import stream
-from training.data.phantom.tubes import Tubes, chain, paint, splat
+from training.data.phantom.tubes import Tubes, chain, joined, paint, splat
 
-POINTS_PER_MM3 = 4.2e-3
+POINTS_PER_MM3 = 3.5e-3
 SMALLEST_VESSEL_MM, THICK_MM, SMALLEST_AIRWAY_MM = 0.36, 0.9, 1.25
-WALL_HU, LUMEN_HU, FISSURE_HU = -120.0, -985.0, 175.0
+WALL_HU, OUTER_WALL_HU, LUMEN_HU, FISSURE_HU = -120.0, 20.0, -985.0, 175.0
+NEAR_MM = 6.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ class Filling:
     Parameters
     ----------
     vessels : pieces of arteries and veins
-    airways : pieces of airways, from the trachea on
+    airways : pieces of airways, inside the lungs
     blood : shape (k, j, i), share of each voxel that is vessel
     bronchi : shape (k, j, i), share of each voxel that is airway with its wall
     """
@@ -45,22 +46,12 @@ def fill(chest: Chest, seed: int) -> Filling:
     """Grow and draw the trees and the fissures of all lungs of a chest, in place."""
     grown = [_lung(chest, side, seed) for side in chest.layout.sides]
     rng = stream(seed, "airways")
-    outer = [chain(points, radius) for points, radius in mediastinum.airways(chest.layout, rng)]
-    vessels = joined([vessels for vessels, _ in grown])
-    airways = joined([*outer, *(airways for _, airways in grown)])
+    vessels, airways = joined([pair[0] for pair in grown]), joined([pair[1] for pair in grown])
+    large = joined([chain(points, radius) for points, radius in mediastinum.airways(chest.layout, rng)])
     _draw_fissures(chest, stream(seed, "fissures"))
     blood = _draw_vessels(chest, vessels)
-    bronchi = _draw_airways(chest, airways)
+    bronchi = _draw_airways(chest, large, airways)
     return Filling(vessels=vessels, airways=airways, blood=blood, bronchi=bronchi)
-
-
-def joined(parts: list[Tubes]) -> Tubes:
-    """Several sets of tubes as one."""
-    return Tubes(
-        starts_kji=np.concatenate([part.starts_kji for part in parts]),
-        ends_kji=np.concatenate([part.ends_kji for part in parts]),
-        radii_mm=np.concatenate([part.radii_mm for part in parts]),
-    )
 
 
 def _lung(chest: Chest, side: Laterality, seed: int) -> tuple[Tubes, Tubes]:
@@ -106,16 +97,25 @@ def _draw_vessels(chest: Chest, vessels: Tubes) -> Field:
     return blood
 
 
-def _draw_airways(chest: Chest, airways: Tubes) -> Field:
-    wall_mm = 0.12 + 0.20 * airways.radii_mm
+def _draw_airways(chest: Chest, large: Tubes, small: Tubes) -> Field:
+    """Trachea and main bronchi wherever they run, the others in and near the lungs only."""
     outer, lumen = np.zeros(chest.hu.shape, np.float32), np.zeros(chest.hu.shape, np.float32)
-    grown = Tubes(starts_kji=airways.starts_kji, ends_kji=airways.ends_kji, radii_mm=airways.radii_mm + wall_mm)
-    paint(outer, grown)
-    paint(lumen, airways)
+    paint(outer, _with_wall(small))
+    paint(lumen, small)
+    near = coverage(chest.lung_mm - NEAR_MM)
+    outer *= near
+    lumen *= near
+    paint(outer, _with_wall(large))
+    paint(lumen, large)
     inside = coverage(chest.lung_mm)
-    blend(chest.hu, outer, inside * WALL_HU + (1 - inside) * 20.0)
+    blend(chest.hu, outer, inside * WALL_HU + (1 - inside) * OUTER_WALL_HU)
     blend(chest.hu, lumen, LUMEN_HU)
     return outer
+
+
+def _with_wall(airways: Tubes) -> Tubes:
+    wall_mm = 0.12 + 0.20 * airways.radii_mm
+    return Tubes(starts_kji=airways.starts_kji, ends_kji=airways.ends_kji, radii_mm=airways.radii_mm + wall_mm)
 
 
 def _draw_fissures(chest: Chest, rng: np.random.Generator) -> None:

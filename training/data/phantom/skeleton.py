@@ -11,7 +11,7 @@ import numpy as np
 from inference.geometry import FloatArray
 from training.data.phantom.anatomy import Chest, Layout
 from training.data.phantom.fields import blend, coverage
-from training.data.phantom.tubes import Tubes, chain, paint
+from training.data.phantom.tubes import Tubes, chain, joined, paint
 
 CORTEX_HU, CORE_HU, SHELL_HU, DISC_HU, CANAL_HU, STERNUM_HU = 620.0, 190.0, 450.0, 85.0, 30.0, 180.0
 CORTEX_MM = 1.4
@@ -77,29 +77,21 @@ def _shoulder_blades(layout: Layout, rng: np.random.Generator) -> list[Tubes]:
     outside = 15.0 + 0.2 * layout.fat_mm
     plates = []
     for side in (-1, 1):
-        low = rng.uniform(-5, 15)
-        for angle in np.linspace(0.75, 1.25, 9):
+        low, parts = rng.uniform(-5, 15), []
+        for angle in np.linspace(0.75, 1.25, 24):
             z = np.linspace(low + 40 * (angle - 0.75), 98 - 20 * (angle - 0.75), 8)
-            plates.append(chain(layout.kji(_on_cage(layout, np.full(8, side * angle), z, outside)), 2.6 * layout.scale))
+            parts.append(chain(layout.kji(_on_cage(layout, np.full(8, side * angle), z, outside)), 2.4 * layout.scale))
+        plates.append(joined(parts))
     return plates
 
 
 def _sternum(layout: Layout) -> Tubes:
     lines = []
-    for x in (-11.0, -5.5, 0.0, 5.5, 11.0):
+    for x in np.linspace(-12, 12, 9):
         z = np.linspace(-55, 78, 9)
         points = _on_cage(layout, np.full(9, np.pi), z, 8.0) + np.array([x, 0, 0])
-        points[:, 1] = np.minimum(points[:, 1], points[:, 1].max()) - 0.02 * x**2 * 0
         lines.append(chain(layout.kji(points), 5.0 * layout.scale))
-    return _joined(lines)
-
-
-def _joined(parts: list[Tubes]) -> Tubes:
-    return Tubes(
-        starts_kji=np.concatenate([part.starts_kji for part in parts]),
-        ends_kji=np.concatenate([part.ends_kji for part in parts]),
-        radii_mm=np.concatenate([part.radii_mm for part in parts]),
-    )
+    return joined(lines)
 
 
 def _draw_spine(chest: Chest, rng: np.random.Generator) -> None:

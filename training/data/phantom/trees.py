@@ -17,9 +17,9 @@ from inference.geometry import FloatArray
 from training.data.phantom.mediastinum import Root
 from training.data.phantom.tubes import Tubes
 
-ADVANCE = 0.42
+ADVANCE = (0.15, 0.25, 0.33, 0.42)  # lobar branches leave near the hilum; the last holds for all later generations
 STEEPEST_COSINE = np.cos(np.radians(55))
-TORTUOSITY = 0.06
+TORTUOSITY = 0.03
 PIECE_MM = 4.0
 GENERATIONS = 40
 
@@ -74,8 +74,9 @@ def grow(points_kji: FloatArray, root: Root, smallest_mm: float) -> Tree:
     grown: list[Tree] = []
     count = 0
     for generation in range(GENERATIONS):
+        advance = ADVANCE[min(generation, len(ADVANCE) - 1)]
         owner = front.owner if generation == 0 else _split(front)
-        branches, front = _advance(front, owner, root.radius_mm / total ** (1 / 3), count)
+        branches, front = _advance(front, owner, root.radius_mm / total ** (1 / 3), (count, advance))
         grown.append(branches)
         count += len(branches.radii_mm)
         front = _living(front, branches.radii_mm, smallest_mm)
@@ -103,15 +104,16 @@ def _split(front: _Front) -> IntArray:
     return np.asarray(2 * front.owner + ((across * normals[front.owner]).sum(axis=1) > 0))
 
 
-def _advance(front: _Front, owner: IntArray, unit_mm: float, first: int) -> tuple[Tree, _Front]:
+def _advance(front: _Front, owner: IntArray, unit_mm: float, grown: tuple[int, float]) -> tuple[Tree, _Front]:
     """Grow one branch for each owner that has points."""
+    first, advance = grown
     owners, owner, counts = np.unique(owner, return_inverse=True, return_counts=True)
     parent = owners // 2 if len(owners) > 1 or first else owners
     tips, before = front.tips[parent], front.directions[parent]
     way = _means(front.points, owner) - tips
     distance = np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-6)
     directions = _bounded(way / distance, before)
-    ends = tips + directions * distance * np.where(counts == 1, 1.0, ADVANCE)[:, None]
+    ends = tips + directions * distance * np.where(counts == 1, 1.0, advance)[:, None]
     branches = Tree(
         starts_kji=tips, ends_kji=ends, radii_mm=unit_mm * np.cbrt(counts.astype(float)), parents=front.index[parent]
     )

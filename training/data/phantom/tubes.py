@@ -45,6 +45,15 @@ def chain(points_kji: object, radius_mm: float) -> Tubes:
     return Tubes(starts_kji=points[:-1], ends_kji=points[1:], radii_mm=np.full(len(points) - 1, radius_mm))
 
 
+def joined(parts: list[Tubes]) -> Tubes:
+    """Several sets of tubes as one."""
+    return Tubes(
+        starts_kji=np.concatenate([part.starts_kji for part in parts]),
+        ends_kji=np.concatenate([part.ends_kji for part in parts]),
+        radii_mm=np.concatenate([part.radii_mm for part in parts]),
+    )
+
+
 def paint(field: Field, tubes: Tubes, grow_mm: float = 0.0) -> None:
     """Raise `field` to the share of each voxel that the tubes cover, in place.
 
