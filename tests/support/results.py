@@ -1,9 +1,8 @@
-"""Results to put into DICOM: a small CT of pear-shaped nodules in lung, and findings measured on it by brute force."""
+"""Results to put into DICOM: a small CT of pear-shaped nodules in lung, and what is found in it."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,9 +15,10 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
 
-from inference.findings import Attenuation, Axis, CroppedMask, Finding, Laterality, ModelUse, Result
+from inference.findings import CroppedMask, Finding, Laterality, ModelUse, Result
 from inference.geometry import Grid
-from inference.volume import BoolArray, HuArray
+from inference.measure import measure
+from inference.volume import BoolArray, HuArray, Volume
 from pacs_node.domain.rule import Reason
 from pacs_node.report import Document, ReportOptions, ReportRequest, ResultIdentity
 
@@ -83,30 +83,20 @@ def a_case(nodules: Sequence[Pear] = NODULES, grid: Grid | None = None, **header
 
 
 def a_finding(grid: Grid, volume_hu: HuArray, mask: BoolArray, number: int) -> Finding:
-    """The finding of a mask, measured by brute force."""
+    """The finding of a mask."""
     start = [int(axis.min()) for axis in np.nonzero(mask)]
     stop = [int(axis.max()) + 1 for axis in np.nonzero(mask)]
     box = tuple(slice(first, last) for first, last in zip(start, stop, strict=True))
-    long_axis, short_axis = _axes(mask, grid)
-    inside = volume_hu[mask].astype(float)
-    volume_mm3 = float(mask.sum()) * grid.voxel_mm3
-    x, y, z = grid.lps_from_kji(np.argwhere(mask).mean(axis=0))
+    cropped = CroppedMask(start_kji=(start[0], start[1], start[2]), voxels=mask[box])
+    measured = measure(cropped, Volume(volume_hu=volume_hu, grid=grid, frame_of_reference_uid=FRAME_UID))
+    values = {field.name: getattr(measured, field.name) for field in dataclasses.fields(measured)}
     return Finding(
         number=number,
-        mask=CroppedMask(start_kji=(start[0], start[1], start[2]), voxels=mask[box]),
-        centre_lps=(float(x), float(y), float(z)),
-        volume_mm3=volume_mm3,
-        equivalent_diameter_mm=(6.0 * volume_mm3 / math.pi) ** (1.0 / 3.0),
-        long_axis=long_axis,
-        short_axis=short_axis,
-        mean_hu=float(inside.mean()),
-        sd_hu=float(inside.std()),
-        minimum_hu=float(inside.min()),
-        maximum_hu=float(inside.max()),
-        attenuation=Attenuation.SOLID if number % 2 else Attenuation.PART_SOLID,
+        mask=cropped,
         laterality=Laterality.RIGHT if number % 2 else Laterality.LEFT,
         score=0.9,
         malignancy=0.25,
+        **values,
     )
 
 
@@ -192,40 +182,6 @@ def _sphere(grid: Grid, centre_kji: Any, diameter_mm: float) -> BoolArray:
     index = np.indices(grid.shape_kji, float).reshape(3, -1).T
     distance_mm = np.linalg.norm((index - centre_kji) * grid.spacing_mm, axis=1)
     return np.asarray((distance_mm <= diameter_mm / 2.0).reshape(grid.shape_kji), bool)
-
-
-def _axes(mask: BoolArray, grid: Grid) -> tuple[Axis, Axis]:
-    """Long and (nearly) perpendicular short axis between voxel corners, tried pair by pair."""
-    best = max(
-        (_longest(mask[k], grid) + (k,) for k in np.flatnonzero(mask.any(axis=(1, 2)))), key=lambda item: item[0]
-    )
-    length, first, second, k = best
-    corners = _corners(mask[k])
-    spacing = np.asarray(grid.spacing_mm[1:])
-    along = (second - first) * spacing / length
-    offsets = (corners[:, None] - corners[None]) * spacing
-    lengths = np.linalg.norm(offsets, axis=-1)
-    slanted = np.abs(offsets @ along) > 0.05 * np.maximum(lengths, 1e-9)
-    row, column = np.unravel_index(np.argmax(np.where(slanted, 0.0, lengths)), lengths.shape)
-    short = _axis(float(lengths[row, column]), int(k), corners[row], corners[column])
-    return _axis(float(length), int(k), first, second), short
-
-
-def _longest(plane: BoolArray, grid: Grid) -> tuple[float, Any, Any]:
-    corners = _corners(plane)
-    lengths = np.linalg.norm((corners[:, None] - corners[None]) * grid.spacing_mm[1:], axis=-1)
-    row, column = np.unravel_index(np.argmax(lengths), lengths.shape)
-    return float(lengths[row, column]), corners[row], corners[column]
-
-
-def _corners(plane: BoolArray) -> Any:
-    pixels = np.argwhere(plane)
-    return np.unique(np.concatenate([pixels + (y, x) for y in (-0.5, 0.5) for x in (-0.5, 0.5)]), axis=0)
-
-
-def _axis(length_mm: float, k: int, first: Any, second: Any) -> Axis:
-    ends = ((float(first[0]), float(first[1])), (float(second[0]), float(second[1])))
-    return Axis(length_mm=length_mm, slice_k=k, ends_ji=ends)
 
 
 def an_enhanced_source(case: Case) -> tuple[Dataset, tuple[int, ...]]:

@@ -12,8 +12,9 @@ from pydicom.dataset import Dataset
 from inference.contract import SeriesLimits
 from inference.eligibility import judge
 from inference.series import find_files, load, read_headers
-from pacs_node.report.check import SEG_CLASS, Problem, check
 from pacs_node.report.check.document import SR_CLASSES
+from pacs_node.report.check.examination import SEG_CLASS, check
+from pacs_node.report.check.problem import Problem
 from pacs_node.report.check.segments import is_nodules
 
 _ANY = SeriesLimits(
@@ -26,27 +27,37 @@ _ANY = SeriesLimits(
 """Whatever the node found eligible is checked; the limits of its model are not known here."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedResult:
-    """A report with its SEGs, and what is wrong with them."""
-
-    report_uid: str
-    problems: tuple[Problem, ...]
-
-
-def check_directories(ct_directory: Path, result_directory: Path) -> tuple[CheckedResult, ...]:
+def check_directories(ct_directory: Path, result_directory: Path) -> tuple[Problem, ...]:
     """Check every report in one folder, with its SEGs, against the CT instances in another; subfolders included.
+
+    Returns
+    -------
+    problems; their texts begin with the name of the file of the report or SEG
 
     Raises
     ------
     SeriesUnreadable : a file of the CT is not DICOM, or its pixels cannot be decoded
     """
-    results = [dcmread(path) for path in find_files(result_directory)]
-    reports = [item for item in results if str(item.get("SOPClassUID")) in SR_CLASSES]
-    segs = [item for item in results if item.get("SOPClassUID") == SEG_CLASS]
+    results = [_Stored(name=path.name, dataset=dcmread(path)) for path in find_files(result_directory)]
+    reports = [item for item in results if str(item.dataset.get("SOPClassUID")) in SR_CLASSES]
+    segs = [item for item in results if item.dataset.get("SOPClassUID") == SEG_CLASS]
     paths = {_sop_instance_uid(path): path for path in find_files(ct_directory)}
-    checked = [_check_result(report, segs, paths) for report in reports]
-    return (*checked, *_orphans(reports, segs))
+    problems = [_named(report.name, item) for report in reports for item in _check_result(report, segs, paths)]
+    if not reports:
+        problems.append(Problem(code="sr.document", text="There is no report."))
+    return (*problems, *_orphans(reports, segs))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Stored:
+    """An instance and the name of its file."""
+
+    name: str
+    dataset: Dataset
+
+
+def _named(name: str, problem: Problem) -> Problem:
+    return Problem(code=problem.code, text=f"{name}: {problem.text}")
 
 
 def _sop_instance_uid(path: Path) -> str:
@@ -55,16 +66,18 @@ def _sop_instance_uid(path: Path) -> str:
     )
 
 
-def _check_result(report: Dataset, segs: Sequence[Dataset], paths: Mapping[str, Path]) -> CheckedResult:
-    evidence = set(_evidence(report))
+def _check_result(report: _Stored, segs: Sequence[_Stored], paths: Mapping[str, Path]) -> tuple[Problem, ...]:
+    evidence = set(_evidence(report.dataset))
     files = [paths[uid] for uid in sorted(evidence & set(paths))]
     if not files:
-        missing = Problem(code="source.missing", text="None of the instances that the report was made from is there.")
-        return CheckedResult(report_uid=str(report.SOPInstanceUID), problems=(missing,))
-    mine = [
-        seg for seg in segs if seg.SOPInstanceUID in evidence or (not is_nodules(seg) and _drawn_on(seg) <= evidence)
-    ]
-    return CheckedResult(report_uid=str(report.SOPInstanceUID), problems=_check_files(files, [*mine, report]))
+        return (Problem(code="source.missing", text="None of the instances that the report was made from is there."),)
+    mine = [seg.dataset for seg in segs if _belongs(seg.dataset, evidence)]
+    return _check_files(files, [*mine, report.dataset])
+
+
+def _belongs(seg: Dataset, evidence: set[str]) -> bool:
+    """Listed by the report; the lungs, which no report lists, drawn on the same instances."""
+    return seg.SOPInstanceUID in evidence or (not is_nodules(seg) and _drawn_on(seg) <= evidence)
 
 
 def _check_files(files: Sequence[Path], documents: Sequence[Dataset]) -> tuple[Problem, ...]:
@@ -92,10 +105,9 @@ def _drawn_on(seg: Dataset) -> set[str]:
     return {str(item.get("ReferencedSOPInstanceUID")) for item in seg.get("SourceImageSequence", ())}
 
 
-def _orphans(reports: Sequence[Dataset], segs: Iterable[Dataset]) -> Iterator[CheckedResult]:
+def _orphans(reports: Sequence[_Stored], segs: Iterable[_Stored]) -> Iterator[Problem]:
     """SEGs of nodules that no report speaks of; the lungs need none."""
-    listed = {uid for report in reports for uid in _evidence(report)}
+    listed = {uid for report in reports for uid in _evidence(report.dataset)}
     for seg in segs:
-        if is_nodules(seg) and seg.SOPInstanceUID not in listed:
-            orphan = Problem(code="sr.evidence", text="No report lists this SEG.")
-            yield CheckedResult(report_uid=str(seg.SOPInstanceUID), problems=(orphan,))
+        if is_nodules(seg.dataset) and seg.dataset.SOPInstanceUID not in listed:
+            yield Problem(code="sr.evidence", text=f"{seg.name}: No report lists this SEG.")
