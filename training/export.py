@@ -1,27 +1,34 @@
-"""Weights to model repository: ONNX files, `config.pbtxt` and `contract.json`, with a proof that ONNX and torch agree.
+"""Weights to model repository: ONNX files with their contracts, and a proof that ONNX and torch agree.
 
-Called from `training.cli`. The layout is the one that NVIDIA Triton and `inference.registry` read.
-Shape suffixes: B batch, C channel, K J I space, N candidates, F features.
+Called from `training.cli`. How a repository is laid out is known to `inference.registry`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from inference.contract import Contract, TensorSpec
+from inference.contract import Contract
+from inference.onnx import OnnxPredictor
+from inference.registry import ModelRepository
+from training.model_contract import ROI, dense_contract, head_contract
 from training.networks.jnsc import Jnsc, JnscHead
+from training.torch_predictor import TorchPredictor
 
 OPSET = 18
-ROI = 64
 DENSE_BATCH, HEAD_BATCH = 16, 64
+
+
+class ParityBroken(Exception):
+    """The exported file does not compute what the trained network does."""
 
 
 def dense_onnx(network: Jnsc) -> bytes:
@@ -35,63 +42,55 @@ def head_onnx(head: JnscHead) -> bytes:
     return _onnx(head, torch.zeros(2, head.linear.in_features), "features", ["probability"], HEAD_BATCH)
 
 
-def dense_tensors(network: Jnsc) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Inputs and outputs of the dense network for its contract."""
-    cube = TensorSpec(name="window", shape=(1, ROI, ROI, ROI))
-    maps = tuple(
-        TensorSpec(name=f"v{level + 1}", shape=(width, *(ROI // 2**level,) * 3))
-        for level, width in enumerate(network.config.widths)
-    )
-    return (cube,), (TensorSpec(name="probability", shape=cube.shape), *maps)
-
-
-def head_tensors(head: JnscHead) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Inputs and outputs of the head for its contract."""
-    features = TensorSpec(name="features", shape=(head.linear.in_features,))
-    return (features,), (TensorSpec(name="probability", shape=(head.linear.out_features,)),)
-
-
-def write_model(repository: Path, contract: Contract, artefact: bytes, maximum_batch: int) -> Contract:
-    """Write one model version and make it the one that is served.
+def publish(
+    repository: Path,
+    networks: tuple[Jnsc, JnscHead],
+    trained_on: Mapping[str, Any],
+    evaluation: Mapping[str, Any],
+    *,
+    operating_score: float,
+    parity: float,
+) -> tuple[Contract, Contract]:
+    """Publish both networks as the next version of their models.
 
     Parameters
     ----------
-    repository : the model repository; the model's folder is made if need be
-    contract : its `sha256` is filled in here
-    artefact : content of the ONNX file
-    maximum_batch : largest batch that the server may form
+    trained_on, evaluation : for the contracts
+    parity : largest difference between torch and ONNX that is accepted
 
-    Returns
-    -------
-    the contract as written
+    Raises
+    ------
+    ParityBroken : the ONNX files answer something else; nothing is published
     """
-    complete = dataclasses.replace(contract, sha256=hashlib.sha256(artefact).hexdigest())
-    folder = repository / contract.model
-    file = folder / contract.file
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(artefact)
-    (folder / "config.pbtxt").write_text(config_pbtxt(complete, maximum_batch))
-    (folder / "contract.json").write_text(complete.to_json())
-    return complete
+    network, head = networks
+    dense = (dense_contract(network, trained_on, evaluation, operating_score), dense_onnx(network), DENSE_BATCH)
+    linear = (head_contract(head, trained_on, {}), head_onnx(head), HEAD_BATCH)
+    with tempfile.TemporaryDirectory() as folder:
+        trial = ModelRepository(Path(folder))
+        stored = [trial.publish(artefact, contract, maximum_batch=most) for contract, artefact, most in (dense, linear)]
+        differences = [_difference(trial, contract, networks) for contract in stored]
+    if max(differences) > parity:
+        raise ParityBroken(f"torch and ONNX differ by {max(differences):.2g}, {parity:.2g} is allowed")
+    models = ModelRepository(repository)
+    published = []
+    for (contract, artefact, most), difference in zip((dense, linear), differences, strict=True):
+        proven = {**contract.evaluation, "onnx_torch_max_abs_difference": difference}
+        contract = dataclasses.replace(contract, evaluation=proven)
+        published.append(models.publish(artefact, contract, maximum_batch=most))
+    return published[0], published[1]
 
 
-def config_pbtxt(contract: Contract, maximum_batch: int) -> str:
-    """Triton's model configuration; no `instance_group`, so that the server chooses GPU or CPU by what it has."""
-    lines = [
-        f'name: "{contract.model}"',
-        'backend: "onnxruntime"',
-        f"max_batch_size: {maximum_batch}",
-        _tensors("input", contract.inputs),
-        _tensors("output", contract.outputs),
-        f"version_policy: {{ specific: {{ versions: [{contract.version}] }} }}",
-        f'parameters {{ key: "artifact_sha256" value: {{ string_value: "{contract.sha256}" }} }}',
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _tensors(kind: str, specs: Sequence[TensorSpec]) -> str:
-    rows = [f'  {{ name: "{spec.name}" data_type: TYPE_FP32 dims: {list(spec.shape)} }}' for spec in specs]
-    return f"{kind} [\n" + ",\n".join(rows) + "\n]"
+def _difference(models: ModelRepository, contract: Contract, networks: tuple[Jnsc, JnscHead]) -> float:
+    """Largest absolute difference of any output between ONNX Runtime and torch, over three batches of noise."""
+    rng = np.random.default_rng(0)
+    names = [spec.name for spec in contract.outputs]
+    worst = 0.0
+    for batch in (1, 2, 3):
+        inputs = {s.name: rng.standard_normal((batch, *s.shape), dtype=np.float32) for s in contract.inputs}
+        one = OnnxPredictor(models).infer(contract.model, contract.version, inputs, names)
+        other = TorchPredictor(*networks).infer(contract.model, contract.version, inputs, names)
+        worst = max(worst, *(float(np.abs(one[name] - other[name]).max()) for name in names))
+    return worst
 
 
 def _onnx(module: nn.Module, example: Tensor, entry: str, exits: Sequence[str], maximum_batch: int) -> bytes:

@@ -9,9 +9,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from inference.contract import Contract, Detection, Intensity, SeriesLimits
-from training.export import dense_tensors, head_tensors
+from inference.contract import Contract, Detection, Intensity, SeriesLimits, TensorSpec
 from training.networks.jnsc import CLASSES, STRIDES, Jnsc, JnscHead
+
+ROI = 64
+"""Voxels of a window along each axis (paper 4, section II)."""
 
 # HU window: paper 4, section III-A. Mean and standard deviation: measured inside that window over the 819 patches of
 # LUNA16 nodules, rounded; the same numbers are used in training and serving.
@@ -19,7 +21,7 @@ INTENSITY = Intensity(window_hu=(-1000.0, 400.0), mean_hu=-570.0, sd_hu=415.0)
 
 # Windows, step, threshold, smallest diameter: paper 4, section II. Closer than 5 mm two centres mean one nodule.
 DETECTION = Detection(
-    roi_kji=(64, 64, 64),
+    roi_kji=(ROI, ROI, ROI),
     stride_kji=(32, 32, 32),
     threshold=0.4,
     nms_mm=5.0,
@@ -42,7 +44,7 @@ def dense_contract(
     network: Jnsc, trained_on: Mapping[str, Any], evaluation: Mapping[str, Any], operating_score: float
 ) -> Contract:
     """Contract of the dense network; its hash is filled in when it is written."""
-    inputs, outputs = dense_tensors(network)
+    inputs, outputs = _dense_tensors(network)
     names = (spec.name for spec in outputs[1:])
     return Contract(
         model="jnsc",
@@ -66,7 +68,7 @@ def dense_contract(
 
 def head_contract(head: JnscHead, trained_on: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Contract:
     """Contract of the head; its hash is filled in when it is written."""
-    inputs, outputs = head_tensors(head)
+    inputs, outputs = _head_tensors(head)
     return Contract(
         model="jnsc_head",
         version=1,
@@ -80,3 +82,19 @@ def head_contract(head: JnscHead, trained_on: Mapping[str, Any], evaluation: Map
         trained_on=trained_on,
         evaluation=evaluation,
     )
+
+
+def _dense_tensors(network: Jnsc) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Inputs and outputs of the dense network for its contract."""
+    cube = TensorSpec(name="window", shape=(1, ROI, ROI, ROI))
+    maps = tuple(
+        TensorSpec(name=f"v{level + 1}", shape=(width, *(ROI // 2**level,) * 3))
+        for level, width in enumerate(network.config.widths)
+    )
+    return (cube,), (TensorSpec(name="probability", shape=cube.shape), *maps)
+
+
+def _head_tensors(head: JnscHead) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Inputs and outputs of the head for its contract."""
+    features = TensorSpec(name="features", shape=(head.linear.in_features,))
+    return (features,), (TensorSpec(name="probability", shape=(head.linear.out_features,)),)

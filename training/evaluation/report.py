@@ -1,0 +1,88 @@
+"""The figures that go into a contract: each with its patient-level interval, its baseline and what it was measured on.
+
+Called from `training.cli`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from training.evaluation.froc import ScanCase, cpm, false_per_scan, sensitivity, sensitivity_at
+from training.evaluation.patches import PatchCase
+from training.evaluation.phantoms import PhantomCase
+from training.evaluation.statistics import Figure, area_under_roc, figure, mean
+from training.labels.malignancy import Label
+
+FALSE_PER_SCAN = 2.0
+"""False findings per scan on phantoms that the operating point is set to; half of what the demo allows."""
+
+
+def operating_score(cases: Sequence[PhantomCase], rate: float = FALSE_PER_SCAN) -> float:
+    """The lowest score, in steps of 0.01, with at most `rate` false findings per scan."""
+    scans = [case.scan for case in cases]
+    allowed = (score for score in np.arange(0.05, 1.0, 0.01) if false_per_scan(scans, float(score)) <= rate)
+    return round(float(next(allowed, 0.99)), 2)
+
+
+def patch_report(cases: Sequence[PatchCase], score: float) -> dict[str, Any]:
+    """Figures over real validation patients at a score."""
+    by_patient: dict[str, list[PatchCase]] = {}
+    for case in cases:
+        by_patient.setdefault(case.nodule.patient_id, []).append(case)
+    figures: dict[str, Figure] = {
+        "sensitivity": figure(by_patient, lambda some: mean([case.score >= score for case in some])),
+        "sensitivity_6mm": figure(by_patient, lambda some: _sensitivity_from(some, score, 6.0)),
+        "false_per_cm3": figure(by_patient, lambda some: _false_per_cm3(some, score)),
+        "dice_of_found": figure(by_patient, lambda some: mean([c.dice for c in some if c.score >= score])),
+        "malignancy_auc": figure(by_patient, lambda some: _auc(some, [case.malignancy for case in some])),
+        "malignancy_auc_by_diameter_alone": figure(
+            by_patient, lambda some: _auc(some, [case.nodule.diameter_mm for case in some])
+        ),
+    }
+    return {
+        "data": "LUNA16 nodules, patches of 50 mm, validation patients; findings in nodules of 1-2 readers count false",
+        "operating_score": score,
+        "nodules": len(cases),
+        **{name: value.to_json() for name, value in figures.items()},
+    }
+
+
+def phantom_report(cases: Sequence[PhantomCase], score: float) -> dict[str, Any]:
+    """Figures over unseen phantoms at a score."""
+    by_scan = {case.scan.name: [case] for case in cases}
+    scans = [case.scan for case in cases]
+    figures = {
+        "sensitivity_solid_6mm": figure(by_scan, lambda some: sensitivity(_scans(some), score)),
+        "false_per_scan": figure(by_scan, lambda some: false_per_scan(_scans(some), score)),
+        "dice_of_found": figure(by_scan, lambda some: mean([value for case in some for value in case.dices])),
+        "cpm": figure(by_scan, lambda some: cpm(_scans(some))),
+    }
+    return {
+        "data": "synthetic phantom: seeds and nodule shapes that were not trained on",
+        "operating_score": score,
+        "nodules": sum(len(scan.hit_scores) for scan in scans),
+        **{name: value.to_json() for name, value in figures.items()},
+        "sensitivity_at_false_per_scan": {str(rate): round(sensitivity_at(scans, rate), 4) for rate in (1.0, 4.0, 8.0)},
+    }
+
+
+def _scans(cases: Sequence[PhantomCase]) -> list[ScanCase]:
+    return [case.scan for case in cases]
+
+
+def _sensitivity_from(cases: Sequence[PatchCase], score: float, diameter_mm: float) -> float:
+    return mean([case.score >= score for case in cases if case.nodule.diameter_mm >= diameter_mm])
+
+
+def _false_per_cm3(cases: Sequence[PatchCase], score: float) -> float:
+    return sum(value >= score for case in cases for value in case.false_scores) / sum(c.background_cm3 for c in cases)
+
+
+def _auc(cases: Sequence[PatchCase], values: Sequence[float]) -> float:
+    """Malignant against benign nodules by the median rule; uncertain ones are left out."""
+    rated = [(value, case.nodule.label) for case, value in zip(cases, values, strict=True)]
+    certain = [(value, label is Label.MALIGNANT) for value, label in rated if label is not Label.UNCERTAIN]
+    return area_under_roc([value for value, _ in certain], [positive for _, positive in certain])
