@@ -49,6 +49,23 @@ class CroppedMask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A candidate with the voxels that it came from.
+
+    Parameters
+    ----------
+    component : its voxels on the grid of the detector, not of the CT
+    centre_kji : centre of mass of the component, in voxels of that grid
+    malignancy : what a head said, 0..1; None if none did
+    """
+
+    candidate: Candidate
+    component: CroppedMask
+    centre_kji: Point
+    malignancy: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
     """A line in one axial slice.
 

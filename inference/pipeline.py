@@ -1,0 +1,131 @@
+"""The way from a volume to findings. `run` is the only entry.
+
+Called from `pacs_node.steps.analyse`, `pulmonode series analyse` and `training.evaluation`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from inference.candidates import judged, propose, select
+from inference.classify import classify
+from inference.contract import Contract
+from inference.errors import ContractInvalid
+from inference.findings import CroppedMask, Finding, ModelUse, Proposal, Result
+from inference.geometry import Shape
+from inference.lungs import Lungs, find_lungs
+from inference.measure import measure
+from inference.predictor import FloatTensor, Predictor
+from inference.preprocess import Field, prepare
+from inference.segment import segment
+from inference.tiling import average, batches, window_starts
+from inference.volume import Volume
+
+DENSE_BATCH = 8
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """The models of one analysis.
+
+    Parameters
+    ----------
+    name : what rules and reports call it
+    detector : the dense network
+    head : classifies its candidates; without one there is no malignancy
+    """
+
+    name: str
+    detector: Contract
+    head: Contract | None
+
+
+def run(volume: Volume, pipeline: Pipeline, predictor: Predictor, *, progress: Progress | None = None) -> Result:
+    """Find, outline and measure the nodules of a CT.
+
+    The same volume and models give the same result, whatever ran before.
+
+    Parameters
+    ----------
+    progress : is told the stage ("lungs", "detect", "classify", "measure") and the share of it that is done, 0..1
+
+    Raises
+    ------
+    LungsNotFound : the CT shows no lung
+    ContractInvalid : the contracts do not describe a detector and its head
+    PredictorUnavailable, InputRefused, ModelNotFound, ModelOutputInvalid : see `inference.predictor`
+    """
+    detection = pipeline.detector.detection
+    if detection is None:
+        raise ContractInvalid(f"{pipeline.detector.model} is no detector")
+    tell = progress or _nobody
+    tell("lungs", 0.0)
+    lungs = find_lungs(volume)
+    field = prepare(volume, lungs.mask_kji, pipeline.detector)
+    starts = window_starts(field.lungs_kji, detection.roi_kji, detection.stride_kji)
+    probability_kji = average(field.grid.shape_kji, _tiles(field, starts, pipeline.detector, predictor, tell))
+    proposals = propose(probability_kji, field.lungs_kji, field.grid, detection)
+    tell("classify", 0.0)
+    proposals = select(_judged(proposals, field, starts, pipeline, predictor), detection)
+    tell("measure", 0.0)
+    outlined = segment(proposals, probability_kji, field.grid, volume.grid, detection.threshold)
+    findings = tuple(_finding(n, *pair, volume, lungs) for n, pair in enumerate(_ordered(outlined), start=1))
+    tell("measure", 1.0)
+    return Result(grid=volume.grid, findings=findings, lungs=lungs.mask_kji, models=_models(pipeline))
+
+
+def _tiles(
+    field: Field, starts: Sequence[Shape], detector: Contract, predictor: Predictor, tell: Progress
+) -> Iterator[tuple[Shape, FloatTensor]]:
+    """Every window with its probability, shape (k, j, i)."""
+    assert detector.detection is not None
+    entry, output = detector.inputs[0].name, detector.outputs[0].name
+    done = 0
+    for group, windows in batches(field.values_kji, starts, detector.detection.roi_kji, DENSE_BATCH):
+        tell("detect", done / len(starts))
+        answer = predictor.infer(detector.model, detector.version, {entry: windows}, [output])[output]
+        yield from zip(group, answer[:, 0], strict=True)
+        done += len(group)
+
+
+def _judged(
+    proposals: list[Proposal], field: Field, starts: Sequence[Shape], pipeline: Pipeline, predictor: Predictor
+) -> list[Proposal]:
+    if pipeline.head is None or not proposals:
+        return proposals
+    verdicts = classify(proposals, field.values_kji, starts, pipeline.detector, pipeline.head, predictor)
+    return [judged(p, verdict.nodule, verdict.malignancy) for p, verdict in zip(proposals, verdicts, strict=True)]
+
+
+def _ordered(outlined: list[tuple[Proposal, CroppedMask]]) -> list[tuple[Proposal, CroppedMask]]:
+    """In order of falling score, then of volume, then of position."""
+    return sorted(outlined, key=lambda pair: (-pair[0].candidate.score, -int(pair[1].voxels.sum()), pair[1].start_kji))
+
+
+def _finding(number: int, proposal: Proposal, mask: CroppedMask, volume: Volume, lungs: Lungs) -> Finding:
+    measurements = measure(mask, volume)
+    return Finding(
+        number=number,
+        mask=mask,
+        laterality=lungs.laterality(measurements.centre_lps),
+        score=proposal.candidate.score,
+        malignancy=proposal.malignancy,
+        **{field.name: getattr(measurements, field.name) for field in dataclasses.fields(measurements)},
+    )
+
+
+def _models(pipeline: Pipeline) -> tuple[ModelUse, ...]:
+    used = {"detector": pipeline.detector, "head": pipeline.head}
+    return tuple(
+        ModelUse(role=role, name=contract.model, version=contract.version, sha256=contract.sha256)
+        for role, contract in used.items()
+        if contract is not None
+    )
+
+
+def _nobody(stage: str, share: float) -> None:
+    """Nobody wants to know."""

@@ -1,0 +1,128 @@
+"""From a CT to what the detector sees: the lungs' box at the model's spacing, normalised as its contract says.
+
+Called from `inference.pipeline`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from inference.contract import Contract, Intensity
+from inference.errors import ContractInvalid, LungsNotFound
+from inference.geometry import Grid
+from inference.predictor import FloatTensor
+from inference.resampling import resample
+from inference.volume import BoolArray, Volume
+
+MARGIN_MM = 8.0
+"""Around the lungs: candidates on the pleura with the tissue next to them."""
+
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """What the windows are cut from.
+
+    Parameters
+    ----------
+    values_kji : normalised intensities, shape of the grid
+    grid : where they are; its length along each axis is one window and a whole number of strides
+    lungs_kji : the lungs on that grid, bool
+    """
+
+    values_kji: FloatTensor
+    grid: Grid
+    lungs_kji: BoolArray
+
+
+def prepare(volume: Volume, lungs_kji: BoolArray, contract: Contract) -> Field:
+    """Resample the surroundings of the lungs and normalise them.
+
+    Parameters
+    ----------
+    lungs_kji : shape of the CT
+    contract : of a detector
+
+    Raises
+    ------
+    ContractInvalid : the model is no detector
+    LungsNotFound : the mask is empty
+    """
+    if contract.intensity is None:
+        raise ContractInvalid(f"{contract.model} says nothing about intensities")
+    grid = field_grid(volume.grid, lungs_kji, contract)
+    box = _source_box(volume.grid, grid)
+    crop = volume.volume_hu[box]
+    start, shape = tuple(part.start for part in box), crop.shape
+    values = resample(
+        crop.astype(np.float32),
+        volume.grid.cropped((start[0], start[1], start[2]), (shape[0], shape[1], shape[2])),
+        grid,
+    )
+    normalise(values, contract.intensity)
+    return Field(values_kji=values, grid=grid, lungs_kji=_nearest(lungs_kji, volume.grid, grid))
+
+
+def normalise(values_hu: FloatTensor, intensity: Intensity) -> None:
+    """Turn HU into what the model expects, in place."""
+    np.clip(values_hu, *intensity.window_hu, out=values_hu)
+    values_hu -= intensity.mean_hu
+    values_hu /= intensity.sd_hu
+
+
+def field_grid(ct: Grid, lungs_kji: BoolArray, contract: Contract) -> Grid:
+    """Grid around the lungs that windows cover without remainder, inside the CT as far as the CT is large enough.
+
+    Raises
+    ------
+    ContractInvalid, LungsNotFound
+    """
+    if contract.spacing_mm is None or contract.detection is None:
+        raise ContractInvalid(f"{contract.model} is no detector: its contract has no spacing or no detection")
+    boxes = ndimage.find_objects(lungs_kji.view(np.int8))
+    if not boxes:
+        raise LungsNotFound
+    roi, stride, spacing = contract.detection.roi_kji, contract.detection.stride_kji, contract.spacing_mm
+    first_mm = np.array([part.start * mm for part, mm in zip(boxes[0], ct.spacing_mm, strict=True)]) - MARGIN_MM
+    last_mm = np.array([(part.stop - 1) * mm for part, mm in zip(boxes[0], ct.spacing_mm, strict=True)]) + MARGIN_MM
+    steps = np.ceil(((last_mm - first_mm) / spacing + 1 - roi) / stride)
+    shape = roi + np.maximum(0, steps).astype(int) * stride
+    length_mm = (shape - 1) * spacing
+    slack_mm = (np.array(ct.shape_kji) - 1) * ct.spacing_mm - length_mm
+    centred_mm = (first_mm + last_mm - length_mm) / 2.0
+    start_mm = np.clip(centred_mm, np.minimum(0.0, slack_mm), np.maximum(0.0, slack_mm))
+    x, y, z = ct.lps_from_kji(start_mm / ct.spacing_mm)
+    return Grid(
+        shape_kji=(int(shape[0]), int(shape[1]), int(shape[2])),
+        spacing_mm=spacing,
+        origin_lps=(float(x), float(y), float(z)),
+        directions=ct.directions,
+    )
+
+
+def _source_box(ct: Grid, field: Grid) -> Box:
+    """The part of the CT that the field needs, and a voxel more on each side."""
+    corners = ct.kji_from_lps(field.lps_from_kji([(0, 0, 0), [count - 1 for count in field.shape_kji]]))
+    starts = np.clip(np.floor(corners[0]).astype(int) - 1, 0, None)
+    stops = np.minimum(np.ceil(corners[1]).astype(int) + 2, ct.shape_kji)
+    k, j, i = (slice(int(start), int(stop)) for start, stop in zip(starts, stops, strict=True))
+    return k, j, i
+
+
+def _nearest(mask: BoolArray, source: Grid, target: Grid) -> BoolArray:
+    """The mask at the nearest voxel centres; false beyond the source. Both grids have the same directions."""
+    first = source.kji_from_lps(target.origin_lps)
+    ratios = np.divide(target.spacing_mm, source.spacing_mm)
+    indices = [
+        np.rint(a + r * np.arange(n)).astype(int) for a, r, n in zip(first, ratios, target.shape_kji, strict=True)
+    ]
+    k, j, i = (np.clip(index, 0, count - 1) for index, count in zip(indices, source.shape_kji, strict=True))
+    inside_k, inside_j, inside_i = (
+        (index >= 0) & (index < count) for index, count in zip(indices, source.shape_kji, strict=True)
+    )
+    nearest: BoolArray = mask[np.ix_(k, j, i)] & inside_k[:, None, None] & inside_j[:, None] & inside_i
+    return nearest

@@ -1,0 +1,97 @@
+"""From a component of the probability to a mask on the CT's own grid.
+
+Not the mask is resampled but the probability, so that the surface lies where the probability crosses the threshold.
+Called from `inference.pipeline`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from scipy import ndimage
+
+from inference.findings import CroppedMask, Proposal
+from inference.geometry import FloatArray, Grid, Shape
+from inference.predictor import FloatTensor
+from inference.resampling import resample
+from inference.volume import BoolArray
+
+NEIGHBOURS = np.ones((3, 3, 3), bool)
+
+
+def segment(
+    proposals: Iterable[Proposal], probability_kji: FloatTensor, grid: Grid, ct: Grid, threshold: float
+) -> list[tuple[Proposal, CroppedMask]]:
+    """Proposals with their masks on the CT; one whose voxels an earlier one already has is left out.
+
+    Parameters
+    ----------
+    probability_kji : shape of `grid`
+    threshold : the one that made the components
+    """
+    taken = np.zeros(ct.shape_kji, bool)
+    kept = []
+    for proposal in proposals:
+        mask = mask_on_ct(proposal, probability_kji, grid, ct, threshold)
+        box = tuple(slice(a, a + n) for a, n in zip(mask.start_kji, mask.voxels.shape, strict=True))
+        if not (taken[box] & mask.voxels).any():
+            taken[box] |= mask.voxels
+            kept.append((proposal, mask))
+    return kept
+
+
+def mask_on_ct(proposal: Proposal, probability_kji: FloatTensor, grid: Grid, ct: Grid, threshold: float) -> CroppedMask:
+    """Voxels of the CT where the interpolated probability of the component reaches the threshold.
+
+    Probability counts in the component and the voxels around it only. As two components are at least a voxel apart,
+    no cell of eight voxels has corners of both, and the masks of different components are disjoint. Of several pieces
+    the one nearest to the centre stays. Where slices are so far apart that the component lies between two of them, the
+    mask is the voxel nearest to its centre.
+    """
+    values, around = _component_values(proposal.component, probability_kji, grid)
+    start, shape = _overlap(around, ct)
+    mask = resample(values, around, ct.cropped(start, shape)) >= threshold
+    centre = ct.kji_from_lps(proposal.candidate.centre_lps) - start
+    if not mask.any():
+        mask[tuple(np.clip(np.rint(centre).astype(int), 0, np.subtract(shape, 1)))] = True
+    piece = _piece_at(mask, centre * ct.spacing_mm, ct)
+    (box,) = ndimage.find_objects(piece.view(np.int8))
+    k, j, i = (int(part.start) + offset for part, offset in zip(box, start, strict=True))
+    return CroppedMask(start_kji=(k, j, i), voxels=piece[box].copy())
+
+
+def _component_values(component: CroppedMask, probability_kji: FloatTensor, grid: Grid) -> tuple[FloatTensor, Grid]:
+    """Probability in the component and the voxels around it, 0 further out, and the grid of that box."""
+    start = [first - 2 for first in component.start_kji]
+    near = ndimage.binary_dilation(np.pad(component.voxels, 2), NEIGHBOURS)
+    values = np.zeros(near.shape, np.float32)
+    inside = [
+        slice(max(first, 0), min(first + length, count))
+        for first, length, count in zip(start, near.shape, grid.shape_kji, strict=True)
+    ]
+    local = tuple(slice(part.start - first, part.stop - first) for part, first in zip(inside, start, strict=True))
+    values[local] = probability_kji[tuple(inside)]
+    values *= near
+    k, j, i = near.shape
+    return values, grid.cropped((start[0], start[1], start[2]), (k, j, i))
+
+
+def _overlap(part: Grid, ct: Grid) -> tuple[Shape, Shape]:
+    """First voxel and shape of the part of the CT that a grid of the same directions covers; at least one voxel."""
+    corners = ct.kji_from_lps(part.lps_from_kji([(0, 0, 0), np.subtract(part.shape_kji, 1)]))
+    last = np.subtract(ct.shape_kji, 1)
+    start = np.clip(np.floor(corners[0]).astype(int), 0, last)
+    stop = np.clip(np.ceil(corners[1]).astype(int), start, last) + 1
+    (k, j, i), (dk, dj, di) = start.tolist(), (stop - start).tolist()
+    return (k, j, i), (dk, dj, di)
+
+
+def _piece_at(mask: BoolArray, centre_mm: FloatArray, ct: Grid) -> BoolArray:
+    """The connected piece of the mask that is nearest to a point."""
+    labels, count = ndimage.label(mask, NEIGHBOURS)
+    if count == 1:
+        return mask
+    voxels = np.argwhere(mask)
+    nearest = voxels[np.argmin(((voxels * ct.spacing_mm - centre_mm) ** 2).sum(axis=1))]
+    return np.asarray(labels == labels[tuple(nearest)], bool)

@@ -1,0 +1,69 @@
+"""Windows over a field, and their overlapping answers averaged into one.
+
+Which windows there are and how they come together, no model. Called from `inference.pipeline` and `inference.classify`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.geometry import Point, Shape
+from inference.volume import BoolArray
+
+FloatTensor = NDArray[np.float32]
+Window = tuple[slice, slice, slice]
+
+
+def window_starts(lungs_kji: BoolArray, roi_kji: Shape, stride_kji: Shape) -> tuple[Shape, ...]:
+    """First voxels of all windows that hold lung, in index order.
+
+    Parameters
+    ----------
+    lungs_kji : along each axis one window and a whole number of strides long
+    """
+    axes = zip(lungs_kji.shape, roi_kji, stride_kji, strict=True)
+    k, j, i = (range(0, length - roi + 1, stride) for length, roi, stride in axes)
+    return tuple(start for start in itertools.product(k, j, i) if lungs_kji[window(start, roi_kji)].any())
+
+
+def window(start_kji: Shape, roi_kji: Shape) -> Window:
+    """The index of a window."""
+    k, j, i = (slice(start, start + length) for start, length in zip(start_kji, roi_kji, strict=True))
+    return k, j, i
+
+
+def batches(
+    values_kji: FloatTensor, starts: Sequence[Shape], roi_kji: Shape, size: int
+) -> Iterator[tuple[Sequence[Shape], FloatTensor]]:
+    """Windows in groups of `size` (the last one may be smaller): their starts and values of shape (B, 1, k, j, i)."""
+    for first in range(0, len(starts), size):
+        group = starts[first : first + size]
+        yield group, np.stack([values_kji[window(start, roi_kji)] for start in group])[:, None]
+
+
+def average(shape_kji: Shape, tiles: Iterable[tuple[Shape, FloatTensor]]) -> FloatTensor:
+    """Mean of all tiles that cover a voxel, as in paper 4, section II; 0 where none does.
+
+    Parameters
+    ----------
+    tiles : first voxel and values, shape (k, j, i), of each tile
+    """
+    total = np.zeros(shape_kji, np.float32)
+    count = np.zeros(shape_kji, np.uint8)
+    for start, values in tiles:
+        k, j, i = values.shape
+        place = window(start, (k, j, i))
+        total[place] += values
+        count[place] += 1
+    np.divide(total, count, out=total, where=count > 1)
+    return total
+
+
+def closest_window(centre_kji: Point, starts: Sequence[Shape], roi_kji: Shape) -> Shape:
+    """The window whose centre is closest to a point; of several the first."""
+    centres = np.asarray(starts) + (np.asarray(roi_kji) - 1) / 2.0
+    return starts[int(np.argmin(((centres - centre_kji) ** 2).sum(axis=1)))]
