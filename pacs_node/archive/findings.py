@@ -22,7 +22,8 @@ def encoded(result: Result) -> bytes:
     }
     masks = {f"mask{f.number}": np.packbits(f.mask.voxels) for f in result.findings}
     buffer = io.BytesIO()
-    np.savez(buffer, facts=np.array(json.dumps(facts)), lungs=np.packbits(result.lungs), **masks)
+    text, lungs = np.array(json.dumps(facts)), np.packbits(result.lungs)
+    np.savez(buffer, allow_pickle=False, facts=text, lungs=lungs, **masks)
     return buffer.getvalue()
 
 
