@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,27 @@ from pydicom import dcmread
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
+from scipy import ndimage
 
+from inference.contract import SeriesLimits
+from inference.eligibility import judge
 from inference.findings import CroppedMask, Finding, Laterality, ModelUse, Result
 from inference.geometry import Grid
 from inference.measure import measure
+from inference.series import load, read_headers
 from inference.volume import BoolArray, HuArray, Volume
 from pacs_node.domain.rule import Reason
 from pacs_node.report import Document, ReportOptions, ReportRequest, ResultIdentity
 
 COMPOSED_AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 STUDY_UID, SERIES_UID, FRAME_UID = "1.2.826.0.1.1", "1.2.826.0.1.1.1", "1.2.826.0.1.9"
+ANY_SERIES = SeriesLimits(
+    slice_thickness_mm=(0.0, 100.0),
+    slice_spacing_mm=(0.0, 100.0),
+    pixel_spacing_mm=(0.0, 100.0),
+    minimum_slices=1,
+    minimum_coverage_mm=0.0,
+)
 A_MODEL = ModelUse(role="detector", name="jnsc", version=3, sha256="ab" * 32)
 
 
@@ -206,3 +218,19 @@ def _frame_item(header: Dataset) -> Dataset:
     position.ImagePositionPatient = header.ImagePositionPatient
     frame.PlanePositionSequence = [position]
     return frame
+
+
+def case_from_files(paths: Sequence[Path]) -> tuple[Case, tuple[int, ...]]:
+    """A series on disk with everything above -500 HU as findings; and the frame of every k if it is an Enhanced CT."""
+    (series,) = read_headers(paths)
+    eligibility = judge(series, ANY_SERIES)
+    assert eligibility.grid is not None, eligibility.reasons
+    volume = load(eligibility.slices, eligibility.grid)
+    components, count = ndimage.label(volume.volume_hu > -500)
+    findings = tuple(
+        a_finding(volume.grid, volume.volume_hu, components == number, number) for number in range(1, count + 1)
+    )
+    result = Result(grid=volume.grid, findings=findings, lungs=volume.volume_hu < 0, models=(A_MODEL,))
+    source = tuple(dcmread(item.path, stop_before_pixels=True) for item in eligibility.slices)
+    frame_numbers = tuple(item.frame for item in eligibility.slices if item.frame)
+    return Case(source=source, volume_hu=volume.volume_hu, result=result), frame_numbers

@@ -1,0 +1,111 @@
+"""Folders of results against folders of CTs, files and all."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+
+from inference.geometry import FloatArray
+from pacs_node.report import compose
+from pacs_node.report.check import Problem, check_directories
+from tests.support.results import a_request, as_bytes, case_from_files, options
+from tests.support.series import AXIAL, a_series
+
+
+def _two_nodules(points_lps: FloatArray) -> FloatArray:
+    """Lung with a ball and, elsewhere, an egg that points to the head, the back and the left."""
+    ball = np.linalg.norm(points_lps - (-12.0, 5.0, -14.0), axis=-1) < 6.0
+    egg = np.linalg.norm((points_lps - (10.0, -6.0, 12.0)) / (1.0, 1.5, 2.0), axis=-1) < 5.0
+    tip = np.linalg.norm(points_lps - (14.0, -1.0, 19.0), axis=-1) < 4.0
+    return np.where(ball | egg | tip, 30.0, -850.0)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Folders:
+    """A CT and its result, in folders of their own."""
+
+    ct: Path
+    result: Path
+    documents: dict[str, Dataset]
+
+    def save(self) -> None:
+        """Write the documents again."""
+        for name, document in self.documents.items():
+            (self.result / name).write_bytes(as_bytes(document))
+
+    def check(self) -> tuple[Problem, ...]:
+        """What `pulmonode result check` would say."""
+        return check_directories(self.ct, self.result)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    return _folders(tmp_path)
+
+
+def _folders(tmp_path: Path, **series: object) -> Folders:
+    case, frame_numbers = case_from_files(a_series(tmp_path / "ct", hu=_two_nodules, slices=24, **series))  # type: ignore[arg-type]
+    assert len(case.result.findings) == 2
+    documents = compose(a_request(case, frame_numbers=frame_numbers, options=options(lungs=True)))
+    folders = Folders(
+        ct=tmp_path / "ct",
+        result=tmp_path / "result",
+        documents={f"{document.role}.dcm": copy.deepcopy(document.dataset) for document in documents},
+    )
+    folders.result.mkdir()
+    folders.save()
+    return folders
+
+
+@pytest.mark.parametrize("name", AXIAL)
+def test_right_results_of_any_axial_orientation_pass(name: str, tmp_path: Path) -> None:
+    assert _folders(tmp_path, orientation=AXIAL[name]).check() == ()
+
+
+def test_a_right_result_of_an_enhanced_ct_passes(tmp_path: Path) -> None:
+    assert _folders(tmp_path, enhanced=True).check() == ()
+
+
+def test_a_mistake_is_told_with_the_name_of_the_file(folders: Folders) -> None:
+    folders.documents["sr.dcm"].VerificationFlag = "VERIFIED"
+    folders.save()
+    (problem,) = folders.check()
+    assert problem.code == "sr.document"
+    assert problem.text.startswith("sr.dcm: ")
+
+
+def test_values_are_compared_with_the_pixels_on_disk(folders: Folders) -> None:
+    """One slice of the CT gets other pixels: the report's attenuation is no longer that of the segment."""
+    case, _ = case_from_files(sorted(folders.ct.iterdir()))
+    k = case.result.findings[0].long_axis.slice_k
+    path = next(path for path in folders.ct.iterdir() if case.source[k].SOPInstanceUID.encode() in path.read_bytes())
+    path.write_bytes(path.read_bytes()[:-8192] + np.full(4096, 900, "<i2").tobytes())
+    assert {problem.code for problem in folders.check()} >= {"sr.values"}
+
+
+def test_a_seg_that_no_report_lists_is_told(folders: Folders) -> None:
+    (folders.result / "sr.dcm").unlink()
+    assert {problem.text for problem in folders.check()} == {
+        "There is no report.",
+        "seg.dcm: No report lists this SEG.",
+    }
+
+
+def test_a_report_whose_seg_is_missing_is_told(folders: Folders) -> None:
+    (folders.result / "seg.dcm").unlink()
+    assert {problem.code for problem in folders.check()} >= {"sr.evidence", "sr.groups"}
+
+
+def test_a_result_of_another_ct_is_told(folders: Folders, tmp_path: Path) -> None:
+    a_series(tmp_path / "other", slices=24, study="2")
+    assert {problem.code for problem in check_directories(tmp_path / "other", folders.result)} == {"source.missing"}
+
+
+def test_a_slice_that_is_gone_is_told(folders: Folders) -> None:
+    sorted(folders.ct.iterdir())[3].unlink()
+    assert "sr.evidence" in {problem.code for problem in folders.check()}
