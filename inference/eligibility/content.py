@@ -20,8 +20,10 @@ CT_CLASSES = frozenset(
 )
 """CT, Enhanced CT and Legacy Converted Enhanced CT Image Storage (PS3.4 B.5)"""
 
-PROJECTIONS = frozenset({"MIP", "MINIP", "MAX_IP", "MIN_IP", "MAXIMUM", "MINIMUM", "VOLUME_RENDER", "SURFACE_RENDER"})
-"""words of an Image Type whose values are no CT numbers of one place (PS3.3 C.8.16.1.4; MIP as scanners write)"""
+CALCULATED = {"ADDITION", "DIVISION", "MASKED", "MULTIPLICATION", "STD_DEVIATION", "SUBTRACTION"}
+PROJECTED = {"MAXIMUM", "MINIMUM", "MIP", "MINIP"}
+"""words of an Image Type whose values are not CT numbers of a place: Derived Pixel Contrast (PS3.3 C.8.16.1.4) and what
+scanners write, such as `CT_SOM5 MIP`; averages and reformats (MEAN, RESAMPLED, MPR) are CT numbers"""
 
 UNIT = 1e-3
 """direction cosines are of unit length and perpendicular up to this: rounded decimals of four digits or more"""
@@ -84,9 +86,9 @@ def _is_not_ct(item: SliceHeader) -> bool:
     return item.modality != "CT" or item.sop_class_uid not in CT_CLASSES
 
 
-def _is_projection(item: SliceHeader) -> bool:
+def _is_combined(item: SliceHeader) -> bool:
     words = {word for value in item.image_type for word in (value, *value.split())}
-    return not words.isdisjoint(PROJECTIONS)
+    return not words.isdisjoint(CALCULATED | PROJECTED)
 
 
 def _lacks_pixels(item: SliceHeader) -> bool:
@@ -127,7 +129,7 @@ def _is_tilted(item: SliceHeader) -> bool:
 WRONG_SLICES: tuple[tuple[str, Callable[[SliceHeader], bool], str], ...] = (
     ("series.not-ct", _is_not_ct, "are not CT images"),
     ("series.localizer", is_localizer, "are localizers"),
-    ("series.projection", _is_projection, "are projections or renderings"),
+    ("series.combined", _is_combined, "are projections or other combinations of CT images"),
     ("series.no-pixels", _lacks_pixels, "have no pixel data"),
     ("series.pixel-format", _has_odd_pixels, "have pixels that are not grey values of 8, 16 or 32 bits"),
     (

@@ -441,7 +441,9 @@ def _group(frame: Dataset, keywords: Sequence[str]) -> Dataset:
 
 
 def _compress_htj2k(dataset: Dataset) -> None:
+    """OpenJPH writes resolution by resolution (RPCL) by itself, and the lengths that PS3.5 A.4.4 asks for with it."""
     dtype = np.dtype("<i2" if dataset.PixelRepresentation else "<u2")
     frames = np.frombuffer(dataset.PixelData, dtype).reshape(-1, dataset.Rows, dataset.Columns)
-    dataset.PixelData = encapsulate([bytes(imagecodecs.htj2k_encode(frame, reversible=True)) for frame in frames])
+    encoded = [bytes(imagecodecs.htj2k_encode(frame, reversible=True, tlm=True)) for frame in frames]
+    dataset.PixelData = encapsulate(encoded)
     dataset["PixelData"].VR = "OB"
