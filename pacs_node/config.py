@@ -30,7 +30,7 @@ LONGEST_NAME = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """A calling AE title that may open associations, from any address if `addresses` is empty."""
+    """A calling AE title that may open associations: from these addresses and networks, from anywhere without any."""
 
     ae_title: str
     addresses: tuple[str, ...] = ()
@@ -276,7 +276,7 @@ def _receiving(config: Config) -> Iterator[tuple[bool, str]]:
     for caller in scp.callers:
         yield is_ae_title(caller.ae_title), f"scp, callers: {caller.ae_title!r} is not an AE title"
         for address in caller.addresses:
-            yield _is_address(address), f"scp, callers: {address!r} is not an address"
+            yield _is_network(address), f"scp, callers: {address!r} is neither an address nor a network"
     for name, quiet_s in (("quiet_s", settle.quiet_s), *settle.calling.items()):
         yield quiet_s > 0, f"settle, {name}: more than 0"
 
@@ -311,9 +311,9 @@ def _working(config: Config) -> Iterator[tuple[bool, str]]:
     yield config.log.level.upper() in LOG_LEVELS, f"log, level: {', '.join(LOG_LEVELS)}"
 
 
-def _is_address(text: str) -> bool:
+def _is_network(text: str) -> bool:
     try:
-        ipaddress.ip_address(text)
+        ipaddress.ip_network(text, strict=False)
     except ValueError:
         return False
     return True

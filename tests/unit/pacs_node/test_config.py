@@ -30,10 +30,12 @@ def test_the_default_node_is_pulmonode_on_port_11112() -> None:
 
 
 def test_a_file_replaces_only_what_it_names(tmp_path: Path) -> None:
-    config = _loaded(tmp_path, '[scp]\nport = 104\n[[scp.callers]]\nae_title = "CT1"\naddresses = ["10.0.0.1", "::1"]')
+    config = _loaded(
+        tmp_path, '[scp]\nport = 104\n[[scp.callers]]\nae_title = "CT1"\naddresses = ["10.0.0.1", "10.1.0.0/16"]'
+    )
     assert config.scp.port == 104
     assert config.scp.ae_title == "PULMONODE"
-    assert config.scp.callers == (Caller(ae_title="CT1", addresses=("10.0.0.1", "::1")),)
+    assert config.scp.callers == (Caller(ae_title="CT1", addresses=("10.0.0.1", "10.1.0.0/16")),)
 
 
 def test_rules_and_destinations_are_read_in_their_order(tmp_path: Path) -> None:
@@ -114,7 +116,7 @@ def test_an_unknown_key_names_the_nearest_known_one(tmp_path: Path, text: str, p
         ("[scp]\ncallers = 'CT1'", "callers: expected a list"),
         ("[[scp.callers]]\naddresses = []", "ae_title must be given"),
         ("[[scp.callers]]\nae_title = 'A\\B'", "not an AE title"),
-        ("[[scp.callers]]\nae_title = 'CT1'\naddresses = ['scanner']", "'scanner' is not an address"),
+        ("[[scp.callers]]\nae_title = 'CT1'\naddresses = ['scanner']", "'scanner' is neither an address nor a network"),
         ("[settle]\nquiet_s = 0", "quiet_s: more than 0"),
         ("[settle]\nquiet_s = nan", "quiet_s: more than 0"),
         ("[settle.calling]\nCT1 = -1", "CT1: more than 0"),
