@@ -9,32 +9,42 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 Row = Mapping[str, Any]
+LONG_WORD = 30
 
 
 def show_rows(rows: Sequence[Row], *, as_json: bool, title: str = "", empty: str = "There is nothing to show.") -> None:
-    """Print rows that have the same keys; `empty` is said where there are none."""
+    """Print rows that have the same keys: as one table if the terminal is wide enough, else one below the other.
+
+    `empty` is said where there are none.
+    """
     if as_json:
         show_json(list(rows))
         return
     if not rows:
-        Console().print(empty)
+        say(empty)
         return
     table = Table(title=title or None, title_justify="left", header_style="bold")
     for key in rows[0]:
         table.add_column(key.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(_text(value) for value in row.values()))
-    Console().print(table)
+        table.add_row(*(escape(_text(value)) for value in row.values()))
+    console = Console()
+    if Console(width=9999).measure(table).maximum <= console.width or not _has_long_words(rows):
+        console.print(table)
+        return
+    for number, row in enumerate(rows, start=1):
+        show_facts(row, title=f"{title} {number} of {len(rows)}".strip())
 
 
 def show_facts(facts: Row, *, title: str = "") -> None:
     """Print one thing as a list of its properties."""
     table = Table(title=title or None, title_justify="left", show_header=False)
     for key, value in facts.items():
-        table.add_row(key.replace("_", " "), _text(value))
+        table.add_row(key.replace("_", " "), escape(_text(value)))
     Console().print(table)
 
 
@@ -46,7 +56,13 @@ def show_json(value: object) -> None:
 
 def say(text: str) -> None:
     """Print a sentence."""
-    Console().print(text, highlight=False)
+    Console().print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _has_long_words(rows: Sequence[Row]) -> bool:
+    """Whether a narrow column would tear words, such as UIDs, to pieces."""
+    words = (word for row in rows for value in row.values() for word in _text(value).split())
+    return any(len(word) > LONG_WORD for word in words)
 
 
 def _text(value: object) -> str:

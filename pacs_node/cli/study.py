@@ -17,6 +17,7 @@ from pacs_node.steps import reindex as reindexing
 from pacs_node.steps.retry import retry_study
 
 app = typer.Typer(no_args_is_help=True, help="What was received, what was decided about it, and why.")
+COLUMNS = ("study_instance_uid", "state", "instance_count", "calling_ae_title", "last_received_at")
 Uid = Annotated[str, typer.Argument(help="Study Instance UID.")]
 
 
@@ -26,7 +27,8 @@ def list_studies(config: ConfigFile = None, limit: Limit = 20, as_json: AsJson =
     node = opened(config)
     with node.database.transaction() as tx:
         rows = [asdict(study) for study in studies.listed(tx, limit)]
-    show_rows(rows, as_json=as_json, empty="No study has arrived yet.")
+    shown = rows if as_json else [{key: row[key] for key in COLUMNS} for row in rows]
+    show_rows(shown, as_json=as_json, empty="No study has arrived yet.")
 
 
 @app.command()

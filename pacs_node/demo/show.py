@@ -24,7 +24,7 @@ from pacs_node.domain.job import JobState
 from pacs_node.domain.study import StudyState
 from pacs_node.errors import NodeError, NotFound
 from pacs_node.node import Node, build, peer_of
-from pacs_node.printing import show_rows
+from pacs_node.printing import say, show_rows
 from pacs_node.steps.analyse import pipeline_of
 from pacs_node.steps.offline import pictures
 
@@ -155,7 +155,7 @@ def _progress(node: Node, uid: StudyUid) -> tuple[str, bool, records.Job | None]
 def _show(console: Console, node: Node, answer: Answer, directory: Path, out: Path) -> None:
     known = read_truth(directory / "truth.json")
     for reason in answer.job.reasons:
-        console.print(f"Not analysed: {reason.text} [{reason.code}]")
+        say(f"Not analysed: {reason.text} [{reason.code}]")
     if known:
         show_rows(compared(known, answer.nodules), as_json=False, title="Findings beside the truth (SYNTHETIC phantom)")
     elif not answer.job.reasons:
@@ -174,7 +174,7 @@ def _show(console: Console, node: Node, answer: Answer, directory: Path, out: Pa
         ]
         show_rows(rows, as_json=False, title="Findings", empty="No nodule was found.")
     for path in [*answer.files, *_pictures(node, answer, out)]:
-        console.print(str(path), soft_wrap=True)
+        say(str(path))
 
 
 def _pictures(node: Node, answer: Answer, out: Path) -> list[Path]:
