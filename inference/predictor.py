@@ -1,4 +1,8 @@
-"""How the pipeline asks a model. Implemented by `inference.triton`, `inference.onnx`, `training.torch_predictor` and a fake."""
+"""How the pipeline asks a model, and what question and answer must be like.
+
+`Predictor` is implemented by `inference.triton`, `inference.onnx`, `training.torch_predictor` and a fake; the first two
+call the checks, so that both refuse the same things with the same errors.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,9 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from inference.contract import Contract, TensorSpec
+from inference.errors import InputRefused, ModelOutputInvalid
 
 FloatTensor = NDArray[np.float32]
 
@@ -27,7 +34,7 @@ class Predictor(Protocol):
 
         Returns
         -------
-        exactly the tensors asked for, float32, finite, with the batch size of the inputs
+        exactly the tensors asked for, float32, finite, read-only, with the batch size of the inputs
 
         Raises
         ------
@@ -35,3 +42,62 @@ class Predictor(Protocol):
         InputRefused, ModelNotFound, ModelOutputInvalid : will not pass
         """
         ...
+
+
+def check_request(contract: Contract, inputs: Mapping[str, FloatTensor], outputs: Sequence[str]) -> int:
+    """Refuse what the contract does not allow.
+
+    Returns
+    -------
+    the batch size
+
+    Raises
+    ------
+    InputRefused : a name, a shape or a type is another than in the contract, or the batch sizes differ
+    """
+    what = f"{contract.model} version {contract.version}"
+    shapes = {spec.name: spec.shape for spec in contract.inputs}
+    if set(inputs) != set(shapes):
+        raise InputRefused(f"{what} takes {sorted(shapes)}, not {sorted(inputs)}")
+    unknown = set(outputs) - {spec.name for spec in contract.outputs}
+    if unknown or not outputs:
+        raise InputRefused(f"{what} has no output {sorted(unknown)}" if unknown else f"{what}: no output is asked for")
+    batch = next(iter(inputs.values())).shape[:1]
+    for name, tensor in inputs.items():
+        if tensor.dtype != np.float32 or tensor.shape != (*batch, *shapes[name]) or not all(batch):
+            raise InputRefused(f"{what} takes {name} as float32 (batch, *{shapes[name]}), not {_described(tensor)}")
+    return int(batch[0])
+
+
+def check_answer(contract: Contract, batch: int, outputs: Sequence[str], answer: Mapping[str, FloatTensor]) -> None:
+    """Refuse an answer that is not what was asked for.
+
+    Parameters
+    ----------
+    contract : of the model that answered
+    batch : size of the batch that was sent
+    outputs : names that were asked for
+    answer : what came back
+
+    Raises
+    ------
+    ModelOutputInvalid : a tensor is missing, of another shape or type, or not finite
+    """
+    what = f"{contract.model} version {contract.version}"
+    if set(answer) != set(outputs):
+        raise ModelOutputInvalid(f"{what} answered {sorted(answer)} instead of {sorted(outputs)}")
+    shapes = {spec.name: spec.shape for spec in contract.outputs}
+    for name, tensor in answer.items():
+        if tensor.dtype != np.float32 or tensor.shape != (batch, *shapes[name]):
+            raise ModelOutputInvalid(f"{what} answered {name} as {_described(tensor)}, not {(batch, *shapes[name])}")
+        if not np.isfinite(tensor).all():
+            raise ModelOutputInvalid(f"{what} answered {name} with a value that is not finite")
+
+
+def zeros(specs: Sequence[TensorSpec]) -> dict[str, FloatTensor]:
+    """A batch of one that is all zeros: the smallest question that a model must be able to answer."""
+    return {spec.name: np.zeros((1, *spec.shape), np.float32) for spec in specs}
+
+
+def _described(tensor: FloatTensor) -> str:
+    return f"{tensor.dtype} {tensor.shape}"

@@ -1,0 +1,176 @@
+"""The production door to the models: gRPC to NVIDIA Triton, with deadlines, bounded retries and checked answers.
+
+Called from `pacs_node.node` and `pulmonode series analyse`; the server is the launcher's or the hospital's.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
+
+from inference.contract import Contract
+from inference.errors import ContractInvalid, InferenceError, InputRefused, ModelOutputInvalid
+from inference.predictor import FloatTensor, check_answer, check_request, zeros
+from inference.registry import ModelRepository
+from inference.triton.failures import error_of, pause_s
+
+Answer = TypeVar("Answer")
+
+LARGEST_MESSAGE_BYTES = 1_500_000_000
+"""protobuf ends at 2 GiB; a message near it is refused only after it was serialised, which takes most of a minute."""
+
+LOAD_S = 60.0
+"""Deadline for loading a model."""
+
+# Ping an idle connection so that a silent loss is noticed; look for a restarted server soon (gRPC itself: 20 to 120 s).
+_CHANNEL = [
+    ("grpc.max_send_message_length", 2**31 - 1),
+    ("grpc.max_receive_message_length", 2**31 - 1),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+]
+
+
+class TritonPredictor:
+    """A `Predictor` on a Triton server.
+
+    May be used by several threads at once. Not across `fork`: make it in the process that uses it.
+
+    Parameters
+    ----------
+    url : "host:port" of its gRPC endpoint, or "unix:/path:port" of an embedded one
+    models : the repository whose contracts the server has to keep
+    deadline_s : for one attempt
+    attempts : how often a request is sent at most
+    draw, sleep : random numbers in [0, 1) and waiting, for tests
+    """
+
+    def __init__(
+        self,
+        url: str,
+        models: ModelRepository,
+        *,
+        deadline_s: float = 60.0,
+        attempts: int = 5,
+        draw: Callable[[], float] = random.random,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = triton.InferenceServerClient(url, channel_args=_CHANNEL)
+        self._models = models
+        self._deadline_s = deadline_s
+        self._attempts = attempts
+        self._draw, self._sleep = draw, sleep
+        self._vouched: set[tuple[str, int]] = set()
+
+    def infer(
+        self, model: str, version: int, inputs: Mapping[str, FloatTensor], outputs: Sequence[str]
+    ) -> dict[str, FloatTensor]:
+        """Run a batch, as `Predictor.infer` says; on first use of a version see that the server has the same file."""
+        contract = self._models.contract(model, version)
+        batch = check_request(contract, inputs, outputs)
+        _check_size(contract, batch, outputs)
+        self._vouch(contract)
+        answer = self._asked(lambda: self._infer(contract, inputs, outputs))
+        check_answer(contract, batch, outputs, answer)
+        return answer
+
+    def canary(self, model: str, version: int) -> None:
+        """See that the model really answers: "ready" is not enough, a model whose process died stays ready.
+
+        Raises
+        ------
+        InferenceError : as `infer`
+        """
+        contract = self._models.contract(model, version)
+        self._vouched.discard((model, version))
+        self.infer(model, version, zeros(contract.inputs), [contract.outputs[0].name])
+
+    def reload(self, model: str) -> None:
+        """Start a model's process again; requests that come meanwhile wait. Needs explicit model control.
+
+        A plain load leaves a dead process dead, so the model is unloaded first. Nothing waits for the end of that:
+        Triton keeps a version whose process died under a request as "unloading" for good, and loads beside it.
+
+        Raises
+        ------
+        InferenceError
+        """
+        self._asked(lambda: self._client.unload_model(model, client_timeout=LOAD_S))
+        self._asked(lambda: self._client.load_model(model, client_timeout=LOAD_S))
+        self.canary(model, self._models.active_version(model))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _infer(
+        self, contract: Contract, inputs: Mapping[str, FloatTensor], outputs: Sequence[str]
+    ) -> dict[str, FloatTensor]:
+        reply = self._client.infer(
+            contract.model,
+            [_sent(name, tensor) for name, tensor in inputs.items()],
+            str(contract.version),
+            outputs=[triton.InferRequestedOutput(name) for name in outputs],
+            client_timeout=self._deadline_s,
+        )
+        return {tensor.name: _received(reply, tensor.name) for tensor in reply.get_response().outputs}
+
+    def _vouch(self, contract: Contract) -> None:
+        """See once that server and contract mean the same file: what is evaluated is what is served."""
+        key = (contract.model, contract.version)
+        if key in self._vouched:
+            return
+        config = self._asked(
+            lambda: self._client.get_model_config(key[0], str(key[1]), client_timeout=self._deadline_s).config
+        )
+        if config.parameters["artifact_sha256"].string_value != contract.sha256:
+            raise ContractInvalid(f"Triton serves another file as {key[0]} version {key[1]} than its contract names")
+        self._vouched.add(key)
+
+    def _asked(self, ask: Callable[[], Answer]) -> Answer:
+        attempt = 1
+        while True:
+            try:
+                return ask()
+            except InferenceServerException as refusal:
+                error, wait_s = self._judged(refusal, attempt)
+                if wait_s is None:
+                    raise error from refusal
+            self._sleep(wait_s)
+            attempt += 1
+
+    def _judged(self, refusal: InferenceServerException, attempt: int) -> tuple[InferenceError, float | None]:
+        error = error_of(str(refusal.status()), refusal.message() or "")
+        return error, pause_s(error, attempt, self._attempts, self._draw())
+
+
+def _check_size(contract: Contract, batch: int, outputs: Sequence[str]) -> None:
+    for specs in (contract.inputs, [spec for spec in contract.outputs if spec.name in outputs]):
+        size = batch * sum(4 * math.prod(spec.shape) for spec in specs)
+        if size > LARGEST_MESSAGE_BYTES:
+            raise InputRefused(f"a batch of {batch} for {contract.model} makes a message of {size / 1e9:.1f} GB")
+
+
+def _sent(name: str, tensor: FloatTensor) -> Any:
+    sent = triton.InferInput(name, list(tensor.shape), "FP32")
+    sent.set_data_from_numpy(tensor)
+    return sent
+
+
+def _received(reply: Any, name: str) -> FloatTensor:
+    try:
+        tensor: FloatTensor = reply.as_numpy(name)
+    except ValueError as error:
+        raise ModelOutputInvalid(f"{name} came back with fewer or more bytes than its shape says") from error
+    return tensor

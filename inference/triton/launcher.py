@@ -1,0 +1,215 @@
+"""A real Triton on this machine, from the wheel: no container, no GPU. Called from `pulmonode node up` and from tests.
+
+It serves the model repository as it is, on loopback, and ends with the process that started it. In production Triton
+runs elsewhere and nothing here is used.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Self
+
+from inference.errors import PredictorBroken, PredictorUnavailable
+from inference.registry import ModelRepository
+from inference.triton.client import TritonPredictor
+from inference.triton.runtime import Runtime
+from inference.triton.wheel import Wheel, find_wheel, lay_out_backends
+
+READY_S = 60.0
+"""A server whose models do not answer by then has failed to start."""
+EXIT_S = 5
+"""Seconds that the server gives its models to end when its parent has died."""
+
+# Becomes the server, after asking for SIGTERM when the parent dies. A program rather than a `preexec_fn`, which may
+# deadlock in a process that has threads.
+_UNTIL_PARENT_DIES = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+os.getppid() == int(sys.argv[1]) or sys.exit("the parent has died")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class TritonServer:
+    """A running server and its models; also a context manager that stops it. Made by `launch`.
+
+    Parameters
+    ----------
+    url : where its clients find it
+    process : the server
+    log : what it writes
+    """
+
+    def __init__(self, url: str, process: subprocess.Popen[bytes], models: ModelRepository, runtime: Runtime) -> None:
+        self.url = url
+        self.process = process
+        self.log = runtime.log
+        self._models = models
+        self._runtime = runtime
+        self._predictor = TritonPredictor(url, models, deadline_s=READY_S, attempts=1)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the server process lives; its models may be dead all the same."""
+        return self.process.poll() is None
+
+    def wait_until_ready(self) -> None:
+        """Wait until every model answers.
+
+        Raises
+        ------
+        InferenceError : the server ended, a model cannot be loaded or answers wrongly, or `READY_S` have passed
+        """
+        until = time.monotonic() + READY_S
+        for entry in self._models.models():
+            while not self._answers(entry.name, entry.active, until):
+                time.sleep(0.05)
+
+    def reload(self) -> tuple[str, ...]:
+        """Start the dead model processes again; the other models go on meanwhile.
+
+        Returns
+        -------
+        names of the models that were dead
+
+        Raises
+        ------
+        InferenceError : a model stays dead, or the server does not answer
+        """
+        dead = [entry.name for entry in self._models.models() if self._is_dead(entry.name, entry.active)]
+        for name in dead:
+            self._predictor.reload(name)
+        return tuple(dead)
+
+    def stop(self) -> None:
+        """Kill the server and all that belongs to it: it holds nothing that lasts, and waiting for it takes seconds."""
+        self._predictor.close()
+        self.process.kill()
+        self.process.wait()
+        self._runtime.leave()
+
+    def _answers(self, model: str, version: int, until: float) -> bool:
+        try:
+            self._predictor.canary(model, version)
+        except PredictorBroken:
+            raise
+        except PredictorUnavailable as error:
+            if self.is_running and time.monotonic() < until:
+                return False
+            cause = _complaint(self.log) or error
+            raise PredictorUnavailable(f"Triton did not start: {cause}; see {self.log}") from error
+        return True
+
+    def _is_dead(self, model: str, version: int) -> bool:
+        try:
+            self._predictor.canary(model, version)
+        except PredictorBroken:
+            return True
+        return False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def launch(
+    repository: Path, runtime: Path, *, host: str = "127.0.0.1", port: int = 0, threads: int = 2
+) -> TritonServer:
+    """Start a server for every active model of a repository, and wait until all of them answer.
+
+    The server gets SIGTERM when the thread that called this ends: call it from one that lives as long as it shall.
+
+    Parameters
+    ----------
+    repository : the model repository; only read
+    runtime : folder of this server's own, for its log and backends; one server at a time may use it. What a killed
+        predecessor left is removed first
+    host : address to listen on. Whoever may connect may also make the server run code, so keep to loopback, or to
+        "unix:/path", a socket that only this user may open
+    port : 0 chooses a free one; with a Unix socket it is part of the path
+    threads : for each model
+
+    Raises
+    ------
+    PredictorUnavailable : it cannot be started; the message says why and what to do
+    InferenceError : a model does not answer as its contract says
+    """
+    wheel, models = find_wheel(), ModelRepository(repository)
+    port = _usable_port(host, port)
+    own = Runtime(runtime)
+    try:
+        lay_out_backends(wheel, own.backends)
+        process = _started(wheel, own, _flags(models, own, host, port), threads)
+    except BaseException:
+        own.leave()
+        raise
+    server = TritonServer(f"{host}:{port}", process, models, own)
+    try:
+        server.wait_until_ready()
+    except BaseException:
+        server.stop()
+        raise
+    return server
+
+
+def _flags(models: ModelRepository, runtime: Runtime, host: str, port: int) -> list[str]:
+    return [
+        f"--model-repository={models.path.resolve()}",
+        f"--backend-directory={runtime.backends}",
+        "--model-control-mode=explicit",
+        *(f"--load-model={entry.name}" for entry in models.models()),
+        "--strict-readiness=false",
+        "--disable-auto-complete-config",  # it starts every model twice
+        f"--exit-timeout-secs={EXIT_S}",
+        f"--grpc-address={host}",
+        f"--grpc-port={port}",
+        "--grpc-http2-min-recv-ping-interval-without-data=10000",
+        "--allow-http=false",
+        "--allow-metrics=false",
+        "--pinned-memory-pool-byte-size=0",
+        f"--backend-config=python,shm-region-prefix-name={runtime.name}",
+    ]
+
+
+def _started(wheel: Wheel, runtime: Runtime, flags: list[str], threads: int) -> subprocess.Popen[bytes]:
+    if runtime.log.exists():
+        runtime.log.replace(runtime.log.with_suffix(".log.1"))
+    guard = [sys.executable, "-I", "-S", "-c", _UNTIL_PARENT_DIES, str(os.getpid())]
+    own = {"PULMONODE_INTRA_OP_THREADS": str(threads), "OMP_NUM_THREADS": "1"}
+    with runtime.log.open("wb") as stream:
+        return subprocess.Popen(
+            [*guard, str(wheel.server), *flags],
+            env=wheel.environment() | own,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C in a terminal is for the node, which then stops the server
+        )
+
+
+def _usable_port(host: str, port: int) -> int:
+    if host.startswith("unix:"):
+        return port or 1
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PredictorUnavailable(
+                f"{host}:{port} cannot be listened on ({error.strerror}); choose another port in triton.url"
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+def _complaint(log: Path) -> str:
+    """The last line in which the server names an error, other than that there is no GPU."""
+    lines = log.read_text(errors="replace").splitlines()
+    errors = [line for line in lines if line.startswith(("E", "error:")) and "CudaDriverHelper" not in line]
+    return errors[-1] if errors else ""
