@@ -20,7 +20,7 @@ from scipy import ndimage
 from inference.contract import SeriesLimits
 from inference.eligibility import judge
 from inference.findings import CroppedMask, Finding, Laterality, ModelUse, Result
-from inference.geometry import Grid
+from inference.geometry import FloatArray, Grid
 from inference.measure import measure
 from inference.series import load, read_headers
 from inference.volume import BoolArray, HuArray, Volume
@@ -218,6 +218,19 @@ def _frame_item(header: Dataset) -> Dataset:
     position.ImagePositionPatient = header.ImagePositionPatient
     frame.PlanePositionSequence = [position]
     return frame
+
+
+def balls_hu(points_lps: FloatArray) -> FloatArray:
+    """Lung with a ball and, elsewhere, an egg with a tip towards the head, the back and the left; for `a_series`."""
+    ball = np.linalg.norm(points_lps - (-12.0, 5.0, -14.0), axis=-1) < 6.0
+    egg = np.linalg.norm((points_lps - (10.0, -6.0, 12.0)) / (1.0, 1.5, 2.0), axis=-1) < 5.0
+    tip = np.linalg.norm(points_lps - (14.0, -1.0, 19.0), axis=-1) < 4.0
+    return np.where(ball | egg | tip, 30.0, -850.0)
+
+
+def air_hu(points_lps: FloatArray) -> FloatArray:
+    """Nothing but lung; for `a_series`."""
+    return np.full(points_lps.shape[:-1], -850.0)
 
 
 def case_from_files(paths: Sequence[Path]) -> tuple[Case, tuple[int, ...]]:

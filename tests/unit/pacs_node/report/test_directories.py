@@ -10,19 +10,10 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from inference.geometry import FloatArray
 from pacs_node.report import compose
 from pacs_node.report.check import Problem, check_directories
-from tests.support.results import a_request, as_bytes, case_from_files, options
+from tests.support.results import a_request, as_bytes, balls_hu, case_from_files, options
 from tests.support.series import AXIAL, a_series
-
-
-def _two_nodules(points_lps: FloatArray) -> FloatArray:
-    """Lung with a ball and, elsewhere, an egg that points to the head, the back and the left."""
-    ball = np.linalg.norm(points_lps - (-12.0, 5.0, -14.0), axis=-1) < 6.0
-    egg = np.linalg.norm((points_lps - (10.0, -6.0, 12.0)) / (1.0, 1.5, 2.0), axis=-1) < 5.0
-    tip = np.linalg.norm(points_lps - (14.0, -1.0, 19.0), axis=-1) < 4.0
-    return np.where(ball | egg | tip, 30.0, -850.0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +40,7 @@ def folders(tmp_path: Path) -> Folders:
 
 
 def _folders(tmp_path: Path, **series: object) -> Folders:
-    case, frame_numbers = case_from_files(a_series(tmp_path / "ct", hu=_two_nodules, slices=24, **series))  # type: ignore[arg-type]
+    case, frame_numbers = case_from_files(a_series(tmp_path / "ct", hu=balls_hu, slices=24, **series))  # type: ignore[arg-type]
     assert len(case.result.findings) == 2
     documents = compose(a_request(case, frame_numbers=frame_numbers, options=options(lungs=True)))
     folders = Folders(
