@@ -43,6 +43,8 @@ def show_rows(rows: Sequence[Row], *, as_json: bool, title: str = "", empty: str
 def show_facts(facts: Row, *, title: str = "") -> None:
     """Print one thing as a list of its properties."""
     table = Table(title=title or None, title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
     for key, value in facts.items():
         table.add_row(key.replace("_", " "), escape(_text(value)))
     Console().print(table)
