@@ -72,6 +72,11 @@ class PduStream:
         """Forget what has been received."""
         self._start = self._end = 0
 
+    def close(self) -> None:
+        """Give the memory back."""
+        self.drop()
+        self._bytes = bytearray()
+
 
 def fragments(pdu: memoryview) -> Iterator[tuple[int, int, memoryview]]:
     """Presentation context, message control header and bytes of every fragment in a P-DATA-TF; raises PduInvalid."""

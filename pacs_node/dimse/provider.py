@@ -144,6 +144,7 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
             self.assoc.lane.close()
             self.socket._shutdown_socket()
             self._alarm.close()
+            self._pdus.close()
             self.assoc.ended(failure)
             self.to_user_queue.put(None)  # whoever waits for the peer waits no longer
 
@@ -152,15 +153,21 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
         connection = self.socket.socket
         if connection is None or not self.event_queue.empty():
             return False
+        if self.state_machine.current_state == _AWAITING_CLOSE:
+            self._await_close(connection)
+            return False
         if self._take():
             return True
-        if self._alarm.wait_for(connection, TURN_S):
-            if not self._filled(connection):
-                self.event_queue.put(_CLOSED)
-            return self._take()
-        if self.state_machine.current_state == _AWAITING_CLOSE and not self.event_queue.qsize():
-            self.socket.close()
-        return False
+        if self._alarm.wait_for(connection, TURN_S) and not self._filled(connection):
+            self.event_queue.put(_CLOSED)
+        return self._take()
+
+    def _await_close(self, connection: socket.socket) -> None:
+        """Let the peer close first, so that it reads what was sent last; but not for long, whatever it sends."""
+        deadline_s = time.monotonic() + TURN_S
+        while self._alarm.wait_for(connection, max(deadline_s - time.monotonic(), 0)) and self._filled(connection):
+            self._pdus.drop()
+        self.socket.close()
 
     def _filled(self, connection: socket.socket) -> bool:
         try:
@@ -171,8 +178,6 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
     def _take(self) -> bool:
         """Handle complete PDUs up to the first that concerns the state machine; whether there was one."""
         has_taken = False
-        if self.state_machine.current_state == _AWAITING_CLOSE:
-            self._pdus.drop()
         try:
             while (pdu := self._pdus.next()) is not None:
                 has_taken = True

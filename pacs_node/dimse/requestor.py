@@ -190,8 +190,8 @@ class Requestor:
         self._connection.close()
 
     def _abort(self) -> None:
-        self._connection.settimeout(1.0)
         with suppress(OSError):
+            self._connection.settimeout(1.0)
             self._connection.sendall(_ABORT_BY_USER)
         self._connection.close()
 

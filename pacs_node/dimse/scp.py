@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import socket
 import sys
@@ -27,6 +28,9 @@ __all__ = ["Caller", "ScpSettings", "Server", "serve"]
 
 _BACKLOG = 256
 """Connections that the kernel holds until they are accepted; the library's 5 drop bursts of senders."""
+_POLL_S = 0.1
+_COLLECT_AFTER = 50
+"""Ended associations of the library are garbage that refers to itself; it is collected after so many connections."""
 _SPARE_CONNECTIONS = 100
 """So many more than associations are accepted, in order to reject them politely; beyond that they are closed."""
 
@@ -62,7 +66,7 @@ class Server:
 
     def __init__(self, listener: _Listener) -> None:
         self._listener = listener
-        self._thread = threading.Thread(target=listener.serve_forever, name="scp", daemon=True)
+        self._thread = threading.Thread(target=listener.serve_forever, args=[_POLL_S], name="scp", daemon=True)
         self._thread.start()
 
     @property
@@ -77,6 +81,8 @@ class Server:
 
     def stop(self, grace_s: float = 5.0) -> None:
         """Take no more connections, give datasets that are being received some time to end, and abort the rest."""
+        if not self._thread.is_alive():
+            return
         self._listener.shutdown()
         self._thread.join()
         deadline_s = time.monotonic() + grace_s
@@ -133,6 +139,7 @@ class _Listener(ThreadedAssociationServer):  # type: ignore[misc]
         self.settings = settings
         self.inbox = inbox
         self.on_event = on_event
+        self._uncollected = 0
         contexts = [build_context(Verification)]
         address = (settings.host, settings.port)
         super().__init__(entity, address, settings.ae_title, contexts, request_handler=_Connection)
@@ -140,6 +147,7 @@ class _Listener(ThreadedAssociationServer):  # type: ignore[misc]
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
+        self._uncollected += 1
         connection.settimeout(self.settings.idle_s)  # for sending; reading never waits in a receive
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         send_at_once(connection)
@@ -148,6 +156,11 @@ class _Listener(ThreadedAssociationServer):  # type: ignore[misc]
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         return len(self.ae.active_associations) < self.settings.maximum_associations + _SPARE_CONNECTIONS
+
+    def service_actions(self) -> None:
+        if self._uncollected >= _COLLECT_AFTER:
+            self._uncollected = 0
+            gc.collect()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         error = sys.exc_info()[1]

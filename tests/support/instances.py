@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
+from copy import deepcopy
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -77,7 +78,7 @@ def encoded(dataset: Dataset, transfer_syntax_uid: str = ExplicitVRLittleEndian)
 
 def in_syntax(dataset: Dataset, transfer_syntax_uid: str) -> Dataset:
     """A copy that says that it has this transfer syntax, its pixels encapsulated where that asks for it."""
-    copy = Dataset(dataset)
+    copy = deepcopy(dataset)
     copy.file_meta = FileMetaDataset()
     copy.file_meta.TransferSyntaxUID = transfer_syntax_uid
     if transfer_syntax_uid not in NATIVE and "PixelData" in copy:

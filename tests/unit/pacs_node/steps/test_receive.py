@@ -124,7 +124,7 @@ def test_a_dataset_that_contradicts_its_command_is_refused(tmp_path: Path, keywo
 def test_a_dataset_without_study_or_series_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
     index = Index()
     with a_receiver(tmp_path, index.record) as receiver, pytest.raises(InstanceUnreadable):
-        received(receiver, an_instance(**changes))
+        received(receiver, an_instance(None, **changes))
     assert (files_in(tmp_path), index.groups) == ([], [])
 
 
