@@ -35,9 +35,6 @@ GAS_SPREAD_HU = 200
 """Gas in the bowel is -1000 HU inside, its rim much more; even emphysematous lung spreads less (measured in four
 series: 100 to 190 HU from the 10th to the 75th percentile of lungs, 250 to 400 in gas)."""
 
-BLANKET_MM = 5.0
-"""Table shells and blankets are thinner than twice this, the wall of the chest is not."""
-
 AIRWAY_CM2 = 6.0
 AIRWAY_OFFSET_MM = 25.0
 """A trachea measures 2 to 4 cm2; the main bronchi part next to the midline."""
@@ -85,7 +82,7 @@ def find_lungs(volume: Volume) -> Lungs:
     """
     blocks_hu, grid = _blocks(volume)
     air = blocks_hu < AIR_HU
-    body = _body(~air, grid)
+    body = _body(~air)
     enclosed = _enclosed_lung(air & ~_outside(air), body, blocks_hu, grid)
     x_mm = _x_mm(grid)
     midline_mm = _midline_mm(x_mm[enclosed], float(x_mm[body].mean()))
@@ -125,10 +122,9 @@ def _outside(air: BoolArray) -> BoolArray:
     return np.asarray(at_edge[labels], bool)
 
 
-def _body(tissue: BoolArray, grid: Grid) -> BoolArray:
-    """The patient without table and blankets, filled slice by slice."""
-    steps = max(1, round(BLANKET_MM / max(grid.spacing_mm[1:])))
-    labels, count = ndimage.label(ndimage.binary_opening(tissue, IN_PLANE, steps))
+def _body(tissue: BoolArray) -> BoolArray:
+    """The patient, filled slice by slice, without blanket and table shell: they are up to two blocks thick."""
+    labels, count = ndimage.label(ndimage.binary_opening(tissue, IN_PLANE))
     if count == 0:
         raise LungsNotFound
     body = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
@@ -189,7 +185,7 @@ def _add_closed(target: BoolArray, lung: BoolArray, grid: Grid) -> None:
     margins = [int(CLOSING_MM / mm) + 2 for mm in grid.spacing_mm]
     padded = np.pad(lung[box], [(margin, margin) for margin in margins])
     dilated = signed_distance_mm(padded, grid) <= CLOSING_MM
-    closed = (signed_distance_mm(dilated, grid) < -CLOSING_MM) | padded
+    closed = signed_distance_mm(~dilated, grid) > CLOSING_MM
     target[box] |= closed[tuple(slice(margin, -margin) for margin in margins)]
 
 

@@ -194,7 +194,8 @@ def _spans(squares: FloatArray, places: FloatArray) -> FloatArray:
 
 def _outline(plane: BoolArray) -> BoolArray:
     """Pixels with a neighbour outside."""
-    return plane & ~np.asarray(ndimage.binary_erosion(plane), bool)
+    outline: BoolArray = plane & ~ndimage.binary_erosion(plane)
+    return outline
 
 
 def _corners_mm(plane: BoolArray, pixel_mm: FloatArray) -> FloatArray:

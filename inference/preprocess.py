@@ -118,7 +118,8 @@ def _nearest(mask: BoolArray, source: Grid, target: Grid) -> BoolArray:
     first = source.kji_from_lps(target.origin_lps)
     ratios = np.divide(target.spacing_mm, source.spacing_mm)
     indices = [
-        np.rint(a + r * np.arange(n)).astype(int) for a, r, n in zip(first, ratios, target.shape_kji, strict=True)
+        np.floor(a + r * np.arange(n) + 0.5).astype(int)
+        for a, r, n in zip(first, ratios, target.shape_kji, strict=True)
     ]
     k, j, i = (np.clip(index, 0, count - 1) for index, count in zip(indices, source.shape_kji, strict=True))
     inside_k, inside_j, inside_i = (

@@ -1,0 +1,164 @@
+"""Lungs of synthetic chests."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from inference.errors import LungsNotFound
+from inference.findings import Laterality
+from inference.geometry import FloatArray, Point
+from inference.lungs import Lungs, find_lungs
+from inference.volume import Volume
+from tests.support.series import Ball, chest_hu
+from tests.support.volumes import AXES, a_grid, a_volume
+
+LUNG_CM2 = np.pi * 4.5 * 6.5  # each of the two ellipses of `chest_hu`
+
+
+def is_inside(lungs: Lungs, volume: Volume, point_lps: Point) -> bool:
+    k, j, i = np.rint(volume.grid.kji_from_lps(point_lps)).astype(int)
+    return bool(lungs.mask_kji[k, j, i])
+
+
+def distance_mm(lungs: Lungs, volume: Volume, point_lps: Point) -> float:
+    """From a point to the nearest voxel of lung."""
+    voxels_lps = volume.grid.lps_from_kji(np.argwhere(lungs.mask_kji))
+    return float(np.linalg.norm(voxels_lps - point_lps, axis=1).min())
+
+
+def volume_cm3(lungs: Lungs, volume: Volume) -> float:
+    return float(lungs.mask_kji.sum() * volume.grid.voxel_mm3 / 1000.0)
+
+
+@pytest.mark.parametrize("axes", AXES)
+@pytest.mark.parametrize("centre_lps", [(0.0, 0.0, 0.0), (25.0, -18.0, 400.0)])
+def test_both_lungs_are_found_in_any_axial_orientation(axes: str, centre_lps: Point) -> None:
+    volume = a_volume(chest_hu(), a_grid((40, 150, 150), (2.5, 2.0, 2.0), axes=axes, centre_lps=centre_lps))
+    lungs = find_lungs(volume)
+    assert volume_cm3(lungs, volume) == pytest.approx(2 * LUNG_CM2 * 10.0, rel=0.04)
+    assert abs(lungs.midline_mm) < 3.0
+    for x in (-65.0, 65.0):
+        assert is_inside(lungs, volume, (x, 0.0, centre_lps[2]))
+    assert not is_inside(lungs, volume, (0.0, 0.0, centre_lps[2]))
+
+
+def test_overlapping_thin_and_uneven_voxels_change_nothing() -> None:
+    for shape, spacing in (((100, 150, 150), (1.0, 2.0, 2.0)), ((24, 300, 200), (4.25, 0.977, 1.4))):
+        volume = a_volume(chest_hu(), a_grid(shape, spacing))
+        expected_cm3 = 2 * LUNG_CM2 * shape[0] * spacing[0] / 10.0
+        assert volume_cm3(find_lungs(volume), volume) == pytest.approx(expected_cm3, rel=0.04)
+
+
+def test_the_table_and_what_it_encloses_are_no_lung() -> None:
+    def hu(points_lps: FloatArray) -> FloatArray:
+        values = chest_hu()(points_lps)
+        x, y, _ = np.moveaxis(points_lps, -1, 0)
+        table = (abs(x) < 125) & (abs(y - 112) < 16)
+        values[table] = 100.0
+        values[table & (abs(x) < 122) & (abs(y - 112) < 13)] = -900.0  # foam, more of it than lung in one slice
+        return values
+
+    volume = a_volume(hu, a_grid((40, 160, 150), (2.5, 2.0, 2.0)))
+    lungs = find_lungs(volume)
+    assert volume_cm3(lungs, volume) == pytest.approx(2 * LUNG_CM2 * 10.0, rel=0.04)
+    assert not is_inside(lungs, volume, (0.0, 112.0, 0.0))
+
+
+def test_padding_around_the_scan_circle_is_no_lung() -> None:
+    def hu(points_lps: FloatArray) -> FloatArray:
+        values = chest_hu()(points_lps)
+        values[np.hypot(points_lps[..., 0], points_lps[..., 1]) > 140.0] = -3024.0
+        return values
+
+    volume = a_volume(hu, a_grid((40, 150, 150), (2.5, 2.0, 2.0)))
+    assert volume_cm3(find_lungs(volume), volume) == pytest.approx(2 * LUNG_CM2 * 10.0, rel=0.04)
+
+
+def test_the_trachea_goes_although_it_joins_the_lungs() -> None:
+    def hu(points_lps: FloatArray) -> FloatArray:
+        values = chest_hu()(points_lps)
+        x, y, z = np.moveaxis(points_lps, -1, 0)
+        values[(np.hypot(x, y) < 9) & (z > -20)] = -1000.0
+        values[(np.hypot(y, z + 20) < 6) & (abs(x) < 60)] = -1000.0  # main bronchi
+        return values
+
+    volume = a_volume(hu, a_grid((60, 150, 150), (2.5, 2.0, 2.0)))
+    lungs = find_lungs(volume)
+    assert not any(is_inside(lungs, volume, (0.0, 0.0, z)) for z in (0.0, 30.0, 60.0))
+    assert is_inside(lungs, volume, (65.0, 0.0, 30.0))
+
+
+def test_gas_in_the_bowel_goes() -> None:
+    def hu(points_lps: FloatArray) -> FloatArray:
+        values = chest_hu()(points_lps)
+        x, y, z = np.moveaxis(points_lps, -1, 0)
+        values[(z < 0) & (values < -800) & (values > -900)] = 40.0  # belly below the lungs
+        depth_mm = 25.0 - np.sqrt((x - 30) ** 2 + y**2 + (z + 50) ** 2)
+        gas = depth_mm > 0
+        values[gas] = np.where(depth_mm[gas] > 4.0, -1000.0, -500.0)  # 65 ml with a mixed rim
+        return values
+
+    volume = a_volume(hu, a_grid((80, 150, 150), (2.5, 2.0, 2.0)))
+    lungs = find_lungs(volume)
+    assert is_inside(lungs, volume, (65.0, 0.0, 50.0))
+    assert not is_inside(lungs, volume, (30.0, 0.0, -50.0))
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_one_lung_is_enough_and_keeps_its_side(side: int) -> None:
+    def hu(points_lps: FloatArray) -> FloatArray:
+        values = chest_hu()(points_lps)
+        values[(values == -850.0) & (points_lps[..., 0] * side < 0)] = 40.0
+        return values
+
+    volume = a_volume(hu, a_grid((40, 150, 150), (2.5, 2.0, 2.0)))
+    lungs = find_lungs(volume)
+    assert volume_cm3(lungs, volume) == pytest.approx(LUNG_CM2 * 10.0, rel=0.04)
+    assert lungs.laterality((65.0 * side, 0.0, 0.0)) == (Laterality.LEFT if side > 0 else Laterality.RIGHT)
+
+
+@pytest.mark.parametrize("diameter_mm", [6.0, 12.0, 20.0])
+def test_the_mask_reaches_nodules_on_the_pleura(diameter_mm: float) -> None:
+    centre = (110.0 - diameter_mm / 4, 0.0, 0.0)  # the lung ends at x = 110
+    volume = a_volume(chest_hu([Ball(centre_lps=centre, diameter_mm=diameter_mm)]), a_grid((60, 280, 280)))
+    assert distance_mm(find_lungs(volume), volume, centre) < 2.5  # else it would be the radius, 3 mm or more
+
+
+def test_a_nodule_inside_does_not_leave_a_hole() -> None:
+    volume = a_volume(chest_hu([Ball(centre_lps=(65.0, 0.0, 0.0), diameter_mm=23.0)]), a_grid((60, 280, 280)))
+    lungs = find_lungs(volume)
+    assert all(is_inside(lungs, volume, (65.0 + x, 0.0, 0.0)) for x in (-11.0, 0.0, 11.0))
+
+
+@pytest.mark.parametrize(
+    ("x_mm", "side"), [(-65.0, Laterality.RIGHT), (10.0, None), (14.9, None), (15.1, Laterality.LEFT), (5.1, None)]
+)
+def test_left_is_where_x_grows_and_the_middle_is_undecided(x_mm: float, side: Laterality | None) -> None:
+    lungs = Lungs(mask_kji=np.zeros((1, 1, 1), bool), midline_mm=10.0)
+    assert lungs.laterality((x_mm, 0.0, 0.0)) is side
+
+
+@pytest.mark.parametrize("hu", [-1000.0, 40.0])
+def test_a_series_without_lung_is_refused(hu: float) -> None:
+    with pytest.raises(LungsNotFound):
+        find_lungs(a_volume(lambda points: np.full(points.shape[:-1], hu), a_grid((20, 40, 40), (2.5, 2.0, 2.0))))
+
+
+def test_a_head_has_no_lungs() -> None:
+    def hu(points_lps: FloatArray) -> FloatArray:
+        radius = np.linalg.norm(points_lps, axis=-1)
+        return np.where(radius < 15.0, -1000.0, np.where(radius < 80.0, 40.0, -1000.0))  # 14 ml of air
+
+    with pytest.raises(LungsNotFound):
+        find_lungs(a_volume(hu, a_grid((60, 100, 100), (2.5, 2.0, 2.0))))
+
+
+def test_the_volume_is_not_changed() -> None:
+    volume = a_volume(chest_hu(), a_grid((20, 150, 150), (2.5, 2.0, 2.0)))
+    copy = dataclasses.replace(volume, volume_hu=volume.volume_hu.copy())
+    first, second = find_lungs(volume), find_lungs(copy)
+    assert np.array_equal(volume.volume_hu, copy.volume_hu)
+    assert np.array_equal(first.mask_kji, second.mask_kji)
