@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from inference.findings import Laterality
 from inference.geometry import FloatArray, Shape
@@ -17,6 +18,7 @@ from training.data.phantom.fields import Field, blend, coverage, refined, smooth
 from training.data.phantom.model import Profile
 
 ADULT_MM = 300.0
+Box = tuple[slice, slice, slice]
 COARSE = 2  # distances are smooth: they are computed at every second voxel
 
 AIR_HU, SKIN_HU, COUCH_HU, PARENCHYMA_HU = -1000.0, 10.0, -250.0, (-880.0, -840.0)
@@ -32,6 +34,7 @@ class Layout:
     shape_kji, scale : voxels of 1 mm; mm of this chest per adult mm
     sides : lungs that are drawn
     body_mm, cage_mm, cage_y_mm : half-axes (x, y) of skin and inner chest wall, and how far the cage lies to the back
+    middle_mm : x of the mediastinum; beside the midline if there is only one lung
     apex_mm, waist_mm : z of the apex, and z below which the cage no longer narrows
     fat_mm, muscle_mm : thickness of fat and of the muscles of the chest wall
     spine_y_mm : y of the middle of the vertebral bodies
@@ -44,6 +47,7 @@ class Layout:
     body_mm: tuple[float, float]
     cage_mm: tuple[float, float]
     cage_y_mm: float
+    middle_mm: float
     apex_mm: float
     waist_mm: float
     fat_mm: float
@@ -77,18 +81,28 @@ class Chest:
     hu : shape (k, j, i), float32, HU at 1 mm; later stages draw into it
     lung_mm : signed distance to the lung surface, negative inside
     cage_mm : signed distance to the inner chest wall
+    lung_box : the part of the volume that holds the lungs
     """
 
     layout: Layout
     hu: Field
     lung_mm: Field
     cage_mm: Field
+    lung_box: Box
+
+    def lung_axes(self) -> tuple[Field, Field, Field]:
+        """x, y, z in adult mm of the voxels of `lung_box`, as open grids."""
+        x, y, z = self.layout.axes()
+        k, j, i = self.lung_box
+        return x[..., i], y[:, j], z[k]
 
 
 def lay_out(profile: Profile, rng: np.random.Generator) -> Layout:
     """Draw the measures of a chest."""
     fat, muscle = rng.uniform(4, 14), rng.uniform(11, 15)
     body = (rng.uniform(138, 146), rng.uniform(100, 112))
+    if len(profile.sides) == 1:  # a rounder chest, whose wall is still as thick as a real one after shrinking
+        fat, muscle, body = fat + 10, muscle + 10, (148.0, 142.0)
     contrast = rng.random() < 0.3  # share of LIDC scans with contrast
     return Layout(
         shape_kji=(profile.extent_mm,) * 3,
@@ -97,11 +111,12 @@ def lay_out(profile: Profile, rng: np.random.Generator) -> Layout:
         body_mm=body,
         cage_mm=(body[0] - fat - muscle - 1, body[1] - 0.7 * fat - muscle - 10),
         cage_y_mm=-4.0,
+        middle_mm=0.0 if len(profile.sides) == 2 else 45.0,
         apex_mm=rng.uniform(122, 132),
         waist_mm=-30.0,
         fat_mm=fat,
         muscle_mm=muscle,
-        spine_y_mm=rng.uniform(46, 52),
+        spine_y_mm=body[1] - rng.uniform(54, 60),
         blood_hu=rng.uniform(150, 280) if contrast else rng.uniform(35, 50),
         fat_hu=rng.uniform(-115, -95),
         muscle_hu=rng.uniform(42, 58),
@@ -118,24 +133,29 @@ def draw(layout: Layout, rng: np.random.Generator) -> Chest:
     cage = _cage(layout, coarse) + 0.5 * warp + 0.8 * smooth_noise(rng, shape, 9)
     floor = _below_diaphragm(layout, coarse) + warp
     lung = np.minimum.reduce([_lung(layout, side, cage, floor, coarse) for side in layout.sides]) + 0.5 * warp
-    fine = [refined(layout.scale * np.float32(1) * part, COARSE, layout.shape_kji) for part in (lung, cage, floor)]
-    chest = Chest(layout=layout, hu=_wall(layout, fine[1], rng), lung_mm=fine[0], cage_mm=fine[1])
-    _draw_inside(chest, fine[2], rng)
-    blend(chest.hu, coverage(chest.lung_mm), parenchyma(layout, chest.lung_mm, rng))
+    parts = (lung, cage, floor, _heart(layout, coarse))
+    lung, cage, floor, heart_mm = (refined(layout.scale * part, COARSE, layout.shape_kji) for part in parts)
+    hu = _wall(layout, cage, rng)
+    chest = Chest(
+        layout=layout, hu=hu, lung_mm=lung, cage_mm=cage, lung_box=ndimage.find_objects((lung < 1).astype(np.uint8))[0]
+    )
+    _draw_inside(chest, floor, rng)
+    blend(hu, coverage(heart_mm), 0.5 * (layout.blood_hu + 45))
+    blend(hu[chest.lung_box], coverage(lung[chest.lung_box]), _parenchyma(chest, rng))
     return chest
 
 
-def parenchyma(layout: Layout, lung_mm: Field, rng: np.random.Generator) -> Field:
+def _parenchyma(chest: Chest, rng: np.random.Generator) -> Field:
     """HU between the vessels: a gradient to the back, two textures, sometimes emphysema or dependent lung."""
-    x, y, z = layout.axes()
-    texture = 12 * smooth_noise(rng, layout.shape_kji, 30) + 14 * smooth_noise(rng, layout.shape_kji, 5)
-    hu = layout.parenchyma_hu + layout.gradient_hu_per_mm * (y - 10) + texture
-    holes = smooth_noise(rng, layout.shape_kji, 9)
+    layout, (x, y, z) = chest.layout, chest.lung_axes()
+    shape = (z.size, y.size, x.size)
     emphysema, dependent = rng.random() < 0.2, rng.random() < 0.35
+    texture = 12 * smooth_noise(rng, shape, 30) + 14 * smooth_noise(rng, shape, 5)
+    hu = layout.parenchyma_hu + layout.gradient_hu_per_mm * (y - 10) + texture
     if emphysema:
-        blend(hu, np.clip(holes - 0.6 - np.clip(-z / 60, 0, 3), 0, 1), -965.0)
+        blend(hu, np.clip(smooth_noise(rng, shape, 9) - 0.6 - np.clip(-z / 60, 0, 3), 0, 1), -965.0)
     if dependent:
-        near = np.clip(1 + lung_mm / 6, 0, 1) * np.clip((y - 55) / 15, 0, 1)
+        near = np.clip(1 + chest.lung_mm[chest.lung_box] / 6, 0, 1) * np.clip((y - 55) / 15, 0, 1)
         hu += near * np.float32(rng.uniform(80, 250))
     return np.asarray(hu, np.float32)
 
@@ -167,21 +187,20 @@ def _couch(layout: Layout) -> Field:
 
 
 def _draw_inside(chest: Chest, floor_mm: Field, rng: np.random.Generator) -> None:
-    """Fat of the mediastinum, organs below the diaphragm, heart."""
+    """Fat of the mediastinum, organs below the diaphragm."""
     layout, hu = chest.layout, chest.hu
-    x, y, z = layout.axes()
+    x, _, _ = layout.axes()
     inside = coverage(chest.cage_mm + 2)
     grain = smooth_noise(rng, layout.shape_kji, 12)
     blend(hu, inside, layout.fat_hu + 130 * np.clip(grain - 0.7, 0, 1))
     left = 1 / (1 + np.exp(-x / 6))
     organs = 57 - left * (12 + 140 * np.clip(grain - 1.2, 0, 1))
     blend(hu, inside * coverage(2 - floor_mm), np.asarray(organs, np.float32))
-    blend(hu, coverage(layout.scale * heart(layout, (x, y, z))), 0.5 * (layout.blood_hu + 45))
 
 
-def heart(layout: Layout, axes: tuple[Field, Field, Field]) -> Field:
+def _heart(layout: Layout, axes: tuple[Field, Field, Field]) -> Field:
     """Signed distance to the heart, adult mm."""
-    x, y, z = axes
+    x, y, z = axes[0] - layout.middle_mm, axes[1], axes[2]
     return np.minimum(
         _ellipsoid((x - 22 + 0.25 * (z + 50), y + 22, z + 48), (48, 42, 48)),  # ventricles, tip to the left and down
         _ellipsoid((x, y - 8, z + 18), (32, 17, 20)),  # left atrium
@@ -202,25 +221,22 @@ def _cage(layout: Layout, axes: tuple[Field, Field, Field]) -> Field:
 def _lung(layout: Layout, side: Laterality, cage: Field, floor: Field, axes: tuple[Field, Field, Field]) -> Field:
     """Signed distance to one lung: what of the cage is beside the mediastinum and above the diaphragm."""
     x, y, z = axes
-    outwards = -x if side is Laterality.RIGHT else x
-    shift = 0 if len(layout.sides) == 2 else 45
+    outwards = layout.middle_mm - x if side is Laterality.RIGHT else x - layout.middle_mm
     half = 8 + 20 * np.exp(-(((y + 4) / 36) ** 2)) + 8 / (1 + np.exp(-(z - 60) / 15))
     if side is Laterality.LEFT:
         half = half + 12 * np.exp(-(((y - layout.spine_y_mm + 18) / 14) ** 2))  # behind the descending aorta
     spine = 25 - np.sqrt(x**2 + (y - layout.spine_y_mm) ** 2)
     vessel = 17 - np.sqrt((x - 26) ** 2 + (y - layout.spine_y_mm + 14) ** 2) if side is Laterality.LEFT else spine
-    beside = _rounded(half - shift - outwards, np.maximum(spine, vessel))
-    if shift == 0:
-        beside = _rounded(beside, 4 - heart(layout, axes))
+    beside = _rounded(_rounded(half - outwards, np.maximum(spine, vessel)), 4 - _heart(layout, axes))
     return _rounded(_rounded(cage, beside), floor)
 
 
 def _below_diaphragm(layout: Layout, axes: tuple[Field, Field, Field]) -> Field:
     """Height above which lung may be, minus z: positive below the diaphragm, adult mm."""
     x, y, z = axes
-    middle = 62 if len(layout.sides) == 2 else 20
-    dome = 34 * np.exp(-(((np.abs(x) - middle) / 48) ** 2) / 2 - ((y + 8) / 52) ** 2 / 2)
-    gutter = 22 * np.clip((y - 5) / 60, 0, 1) ** 2 + 14 * np.clip((np.abs(x) - middle) / 50, 0, 1) ** 2
+    side = 62 - 0.9 * layout.middle_mm  # of the top of the dome
+    dome = 34 * np.exp(-(((np.abs(x) - side) / 48) ** 2) / 2 - ((y + 8) / 52) ** 2 / 2)
+    gutter = 22 * np.clip((y - 5) / 60, 0, 1) ** 2 + 14 * np.clip((np.abs(x) - side) / 50, 0, 1) ** 2
     surface = -106 + dome - gutter + 10 / (1 + np.exp(x / 12))
     return np.asarray(0.85 * (surface - z), np.float32)
 

@@ -47,7 +47,7 @@ def make(seed: int, profile: Profile = ADULT, *, progress: Callable[[str], None]
     filling = lungs.fill(chest, seed)
     progress("nodules")
     drawn = _add_nodules(chest, filling, profile, seed)
-    _add_distractors(chest, filling, drawn, (profile, seed))
+    _add_distractors(chest, filling, drawn, profile, seed)
     progress("scanner")
     protocol = scanner.choose_protocol(profile, stream(seed, "protocol"))
     volume, grid = scanner.scan(chest.hu, profile, protocol, stream(seed, "noise"))
@@ -73,8 +73,7 @@ def _add_nodules(chest: Chest, filling: Filling, profile: Profile, seed: int) ->
     return drawn
 
 
-def _add_distractors(chest: Chest, filling: Filling, drawn: list[DrawnNodule], wanted: tuple[Profile, int]) -> None:
-    profile, seed = wanted
+def _add_distractors(chest: Chest, filling: Filling, drawn: list[DrawnNodule], profile: Profile, seed: int) -> None:
     rng = stream(seed, "distractors")
     for _ in range(rng.integers(profile.distractors[0], profile.distractors[1] + 1)):
         distractors.add(chest, filling, drawn, rng)

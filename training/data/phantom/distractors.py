@@ -54,7 +54,7 @@ def add(chest: Chest, filling: Filling, nodules: list[DrawnNodule], rng: np.rand
         centre, along = _proposal(chest, filling, kind, rng)
         reach = half_axes.max() + APART_MM
         if all(np.linalg.norm(centre - nodule.centre_kji) > reach + nodule.diameter_mm / 2 for nodule in nodules):
-            _draw(chest, (centre, _frame(along, rng)), half_axes, hu)
+            _draw(chest, centre, _frame(along, rng), half_axes, hu)
             return kind
     return None
 
@@ -89,8 +89,7 @@ def _frame(along: FloatArray, rng: np.random.Generator) -> FloatArray:
     return np.asarray(basis.T)
 
 
-def _draw(chest: Chest, place: tuple[FloatArray, FloatArray], half_axes: FloatArray, hu: float) -> None:
-    centre, frame = place
+def _draw(chest: Chest, centre: FloatArray, frame: FloatArray, half_axes: FloatArray, hu: float) -> None:
     reach = half_axes.max() + 2
     low = np.maximum(np.floor(centre - reach).astype(int), 0)
     high = np.minimum(np.ceil(centre + reach).astype(int) + 1, chest.hu.shape)

@@ -63,9 +63,12 @@ def smooth_noise(rng: np.random.Generator, shape: Shape, correlation_mm: float) 
 
 def coverage(sdf_mm: Field) -> Field:
     """Share of a 1 mm voxel inside a surface, from the signed distance of its centre (negative inside)."""
-    return np.asarray(np.clip(np.float32(0.5) - sdf_mm, 0, 1))
+    share = np.subtract(0.5, sdf_mm)
+    return np.clip(share, 0, 1, out=share)
 
 
 def blend(hu: Field, share: Field, value_hu: Field | float) -> None:
     """Replace `share` (0..1) of each voxel of `hu` by `value_hu`, in place."""
-    hu += share * (value_hu - hu)
+    change = value_hu - hu
+    change *= share
+    hu += change

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference.findings import Laterality
-from inference.geometry import FloatArray
+from inference.geometry import FloatArray, Point
 from training.data.phantom.anatomy import Chest, Layout
 from training.data.phantom.fields import blend, coverage
 from training.data.phantom.tubes import chain, paint
@@ -42,12 +42,11 @@ def roots(layout: Layout, side: Laterality, lung_mm3: float, rng: np.random.Gene
     """Roots of the trees of one lung; radii follow the third root of what they supply (Murray's law)."""
     size = (lung_mm3 / 2.2e6) ** (1 / 3)
     sign = -1 if side is Laterality.RIGHT else 1
-    shift = 0 if len(layout.sides) == 2 else 45
 
     def root(x: float, y: float, z: float, radius: tuple[float, float]) -> Root:
         direction = np.array([-0.15, 0.1, float(sign)])
         return Root(
-            position_kji=layout.kji((sign * (x - shift), y, z)),
+            position_kji=layout.kji((layout.middle_mm + sign * x, y, z)),
             direction_kji=direction / np.linalg.norm(direction),
             radius_mm=rng.uniform(*radius) * size,
         )
@@ -66,15 +65,15 @@ def draw(chest: Chest, rng: np.random.Generator) -> None:
     size = rng.uniform(0.92, 1.08)
     share = np.zeros(layout.shape_kji, np.float32)
     for points, radius in _vessels(layout):
-        paint(share, chain(layout.kji(points), radius * size * layout.scale))
+        paint(share, chain(_kji(layout, points), radius * size * layout.scale))
     outside_lung = 1 - coverage(chest.lung_mm)
     blend(chest.hu, share * outside_lung, layout.blood_hu)
     gullet = np.zeros(layout.shape_kji, np.float32)
-    paint(gullet, chain(layout.kji([(3, 30, 160), (4, 30, 30), (8, 28, -110)]), 7 * layout.scale))
+    paint(gullet, chain(_kji(layout, [(3, 30, 160), (4, 30, 30), (8, 28, -110)]), 7 * layout.scale))
     blend(chest.hu, gullet * outside_lung, 40.0)
 
 
-def _vessels(layout: Layout) -> list[tuple[list[tuple[float, float, float]], float]]:
+def _vessels(layout: Layout) -> list[tuple[list[Point], float]]:
     back = layout.spine_y_mm - 14
     return [
         (
@@ -100,10 +99,14 @@ def _vessels(layout: Layout) -> list[tuple[list[tuple[float, float, float]], flo
 def airways(layout: Layout, rng: np.random.Generator) -> list[tuple[FloatArray, float]]:
     """Trachea and main bronchi: chains of voxel indices with their radius in mm."""
     trachea = rng.uniform(8.0, 9.5)
-    courses = [([(1, 4, 165), (1, 6, 90), CARINA_XYZ], trachea)]
-    if len(layout.sides) == 2:
+    courses: list[tuple[list[Point], float]] = [([(1, 4, 165), (1, 6, 90), CARINA_XYZ], trachea)]
+    if Laterality.RIGHT in layout.sides:
         courses.append(([CARINA_XYZ, (-16, 12, 24), (-30, 10, 14)], 6.6))
+    if Laterality.LEFT in layout.sides:
         courses.append(([CARINA_XYZ, (18, 13, 24), (30, 10, 14)], 5.9))
-    else:
-        courses.append(([CARINA_XYZ, (15, 10, 14)], 6.2))
-    return [(layout.kji(points), radius * layout.scale) for points, radius in courses]
+    return [(_kji(layout, points), radius * layout.scale) for points, radius in courses]
+
+
+def _kji(layout: Layout, points_xyz: list[Point]) -> FloatArray:
+    """Voxel indices of points given relative to the mediastinum."""
+    return layout.kji(np.array(points_xyz) + [layout.middle_mm, 0, 0])

@@ -110,7 +110,7 @@ def add(
     kinds = (Placement.ISOLATED, Placement.VASCULAR, Placement.JUXTAPLEURAL)
     placement = kinds[rng.choice(3, p=[0.5, 0.25, 0.25])]
     sdf = _turned(shape, rng)
-    centre = _place(chest, filling, placement, (shape, others), rng)
+    centre = _place(chest, filling, placement, shape, others, rng)
     if centre is None:
         return None
     start = centre - np.array(sdf.shape) // 2
@@ -145,11 +145,11 @@ def _place(
     chest: Chest,
     filling: Filling,
     placement: Placement,
-    neighbours: tuple[NoduleShape, list[DrawnNodule]],
+    shape: NoduleShape,
+    others: list[DrawnNodule],
     rng: np.random.Generator,
 ) -> FloatArray | None:
     """Voxel for the centre of a shape."""
-    shape, others = neighbours
     radius = shape.diameter_mm / 2
     for trial in _proposals(chest, filling, placement, radius, rng):
         apart = all(

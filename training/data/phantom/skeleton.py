@@ -97,19 +97,22 @@ def _sternum(layout: Layout) -> Tubes:
 def _draw_spine(chest: Chest, rng: np.random.Generator) -> None:
     """Bodies with shell and discs, the arch around the canal, processes."""
     layout, scale = chest.layout, chest.layout.scale
+    _, first_j, first_i = np.floor(layout.kji((-32, layout.spine_y_mm - 22, 0))).astype(int)
+    _, last_j, last_i = np.ceil(layout.kji((32, layout.spine_y_mm + 44, 0))).astype(int)
+    hu = chest.hu[:, first_j:last_j, first_i:last_i]
     x, y, z = layout.axes()
-    y = y - layout.spine_y_mm
+    x, y = x[..., first_i:last_i], y[:, first_j:last_j] - layout.spine_y_mm
     level = (z + rng.uniform(0, PERIOD_MM)) % PERIOD_MM
     body = np.sqrt((x / 17) ** 2 + (y / 14) ** 2) * 15 - 15 + 1.2 * np.cos(2 * np.pi * level / PERIOD_MM)
     ends = 10.0 - np.abs(level - PERIOD_MM / 2)  # mm to the end plate; negative in the disc
     canal = np.sqrt(x**2 + (y - 22) ** 2)
     arch = np.maximum(np.abs(canal - 11) - 3, np.abs(level - 9) - 8)
-    blend(chest.hu, coverage(scale * arch), 0.6 * CORTEX_HU)
-    blend(chest.hu, coverage(scale * (canal - 8)) * np.ones_like(z), CANAL_HU)
+    blend(hu, coverage(scale * arch), 0.6 * CORTEX_HU)
+    blend(hu, coverage(scale * (canal - 8)), CANAL_HU)
     inside = coverage(scale * body)
-    blend(chest.hu, inside, SHELL_HU)
-    blend(chest.hu, coverage(scale * np.maximum(body + 1.5, 1.5 - ends)), rng.uniform(130, 220))
-    blend(chest.hu, inside * coverage(scale * ends), DISC_HU)
+    blend(hu, inside, SHELL_HU)
+    blend(hu, coverage(scale * np.maximum(body + 1.5, 1.5 - ends)), rng.uniform(130, 220))
+    blend(hu, inside * coverage(scale * ends), DISC_HU)
     first = PERIOD_MM * np.arange(-6, 7) - (level[0, 0, 0] - z[0, 0, 0]) % PERIOD_MM
     for at in first:
         _draw_processes(chest, float(at))

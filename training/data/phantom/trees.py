@@ -76,7 +76,7 @@ def grow(points_kji: FloatArray, root: Root, smallest_mm: float) -> Tree:
     for generation in range(GENERATIONS):
         advance = ADVANCE[min(generation, len(ADVANCE) - 1)]
         owner = front.owner if generation == 0 else _split(front)
-        branches, front = _advance(front, owner, root.radius_mm / total ** (1 / 3), (count, advance))
+        branches, front = _advance(front, owner, root.radius_mm / total ** (1 / 3), count, advance)
         grown.append(branches)
         count += len(branches.radii_mm)
         front = _living(front, branches.radii_mm, smallest_mm)
@@ -104,11 +104,10 @@ def _split(front: _Front) -> IntArray:
     return np.asarray(2 * front.owner + ((across * normals[front.owner]).sum(axis=1) > 0))
 
 
-def _advance(front: _Front, owner: IntArray, unit_mm: float, grown: tuple[int, float]) -> tuple[Tree, _Front]:
+def _advance(front: _Front, owner: IntArray, unit_mm: float, first: int, advance: float) -> tuple[Tree, _Front]:
     """Grow one branch for each owner that has points."""
-    first, advance = grown
     owners, owner, counts = np.unique(owner, return_inverse=True, return_counts=True)
-    parent = owners // 2 if len(owners) > 1 or first else owners
+    parent = owners // 2
     tips, before = front.tips[parent], front.directions[parent]
     way = _means(front.points, owner) - tips
     distance = np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-6)
