@@ -1,6 +1,6 @@
 """NVIDIA Triton: the gRPC client (`TritonPredictor`) and a server for one machine (`launch`); the only tritonclient."""
 
-from inference.triton.client import TritonPredictor
+from inference.triton.client import Retries, Tls, TritonPredictor
 from inference.triton.launcher import TritonServer, launch
 
-__all__ = ["TritonPredictor", "TritonServer", "launch"]
+__all__ = ["Retries", "Tls", "TritonPredictor", "TritonServer", "launch"]

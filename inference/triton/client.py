@@ -5,10 +5,13 @@ Called from `pacs_node.node` and `pulmonode series analyse`; the server is the l
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import tritonclient.grpc as triton
@@ -42,6 +45,24 @@ _CHANNEL = [
 ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """Files (PEM) for a server that wants to know its clients: who vouches for it, and our own certificate and key."""
+
+    root_certificates: Path
+    certificate_chain: Path
+    private_key: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retries:
+    """How often a request is sent at most; random numbers in [0, 1) and waiting are for tests to replace."""
+
+    attempts: int = 5
+    draw: Callable[[], float] = random.random
+    sleep: Callable[[float], None] = time.sleep
+
+
 class TritonPredictor:
     """A `Predictor` on a Triton server.
 
@@ -52,8 +73,8 @@ class TritonPredictor:
     url : "host:port" of its gRPC endpoint, or "unix:/path:port" of an embedded one
     models : the repository whose contracts the server has to keep
     deadline_s : for one attempt
-    attempts : how often a request is sent at most
-    draw, sleep : random numbers in [0, 1) and waiting, for tests
+    retries : of requests that failed for a reason that may pass
+    tls : None for a server on this host or behind a tunnel
     """
 
     def __init__(
@@ -62,15 +83,14 @@ class TritonPredictor:
         models: ModelRepository,
         *,
         deadline_s: float = 60.0,
-        attempts: int = 5,
-        draw: Callable[[], float] = random.random,
-        sleep: Callable[[float], None] = time.sleep,
+        retries: Retries = Retries(),
+        tls: Tls | None = None,
     ) -> None:
-        self._client = triton.InferenceServerClient(url, channel_args=_CHANNEL)
+        files = {name: str(path) for name, path in dataclasses.asdict(tls).items()} if tls else {}
+        self._client = triton.InferenceServerClient(url, ssl=tls is not None, channel_args=_CHANNEL, **files)
         self._models = models
         self._deadline_s = deadline_s
-        self._attempts = attempts
-        self._draw, self._sleep = draw, sleep
+        self._retries = retries
         self._vouched: set[tuple[str, int]] = set()
 
     def infer(
@@ -147,12 +167,12 @@ class TritonPredictor:
                 error, wait_s = self._judged(refusal, attempt)
                 if wait_s is None:
                     raise error from refusal
-            self._sleep(wait_s)
+            self._retries.sleep(wait_s)
             attempt += 1
 
     def _judged(self, refusal: InferenceServerException, attempt: int) -> tuple[InferenceError, float | None]:
         error = error_of(str(refusal.status()), refusal.message() or "")
-        return error, pause_s(error, attempt, self._attempts, self._draw())
+        return error, pause_s(error, attempt, self._retries.attempts, self._retries.draw())
 
 
 def _check_size(contract: Contract, batch: int, outputs: Sequence[str]) -> None:

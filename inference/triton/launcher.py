@@ -16,7 +16,7 @@ from typing import Self
 
 from inference.errors import PredictorBroken, PredictorUnavailable
 from inference.registry import ModelRepository
-from inference.triton.client import TritonPredictor
+from inference.triton.client import Retries, TritonPredictor
 from inference.triton.runtime import Runtime
 from inference.triton.wheel import Wheel, find_wheel, lay_out_backends
 
@@ -51,7 +51,7 @@ class TritonServer:
         self.log = runtime.log
         self._models = models
         self._runtime = runtime
-        self._predictor = TritonPredictor(url, models, deadline_s=READY_S, attempts=1)
+        self._predictor = TritonPredictor(url, models, deadline_s=READY_S, retries=Retries(attempts=1))
 
     @property
     def is_running(self) -> bool:
