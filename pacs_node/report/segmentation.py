@@ -10,7 +10,6 @@ PS3.3 A.51 and C.8.20.2; viewers' needs as far as observed.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +25,7 @@ from pydicom.sr.coding import Code
 
 from inference.findings import Finding, Result
 from pacs_node.report import codes
+from pacs_node.report.colour import finding_lab
 from pacs_node.report.identity import VERSION, uid
 from pacs_node.report.measurements import tracking_identifier, tracking_uid
 from pacs_node.report.request import DocumentRole, ReportRequest
@@ -127,7 +127,7 @@ def _segment(request: ReportRequest, number: int, label: str, kind: Code) -> Seg
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=_algorithm(request, is_nodule=is_nodule),
         anatomic_regions=[codes.LUNG] if is_nodule else None,
-        display_color=_colour(number) if is_nodule else CIELabColor(70.0, -10.0, -25.0),
+        display_color=CIELabColor(*finding_lab(number)) if is_nodule else CIELabColor(70.0, -10.0, -25.0),
     )
 
 
@@ -140,12 +140,6 @@ def _algorithm(request: ReportRequest, *, is_nodule: bool) -> AlgorithmIdentific
         source=MANUFACTURER,
         parameters={ascii_text(f"{model.name} sha256"): model.sha256 for model in models} or None,
     )
-
-
-def _colour(number: int) -> CIELabColor:
-    """Neighbouring numbers get hues 137.5 degrees (the golden angle) apart, so that no two look alike."""
-    hue = math.radians(40.0 + 137.50776 * (number - 1))
-    return CIELabColor(65.0, 60.0 * math.cos(hue), 60.0 * math.sin(hue))
 
 
 def _set_spacing(document: Dataset, request: ReportRequest) -> None:
