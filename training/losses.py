@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-Weights = Literal["resolved", "as_printed"]
+Weights = Literal["resolved", "as_printed", "milder"]
 
 BENIGN, MALIGNANT, NON_NODULE, SOME_NODULE = range(4)
 """Labels of candidates; the last one is a nodule whose malignancy is not known."""
@@ -43,6 +43,8 @@ def loss_weights(variant: Weights) -> LossWeights:
     """
     if variant == "as_printed":
         return LossWeights(nodule=0.01, background=0.99, classes=(0.55, 0.35, 0.1))
+    if variant == "milder":
+        return LossWeights(nodule=0.9, background=0.1, classes=(0.35, 0.55, 0.1))
     return LossWeights(nodule=0.99, background=0.01, classes=(0.35, 0.55, 0.1))
 
 

@@ -99,9 +99,10 @@ def jnsc_cpu() -> Recipe:
         phases=(
             Phase(steps=600, size=48, batch=4),
             Phase(steps=900, size=64, batch=4, mine=True),
-            Phase(steps=700, size=64, batch=4, mine=True, classify=True),
-            Phase(steps=700, size=64, batch=4, mine=True, classify=True),
+            Phase(steps=350, size=64, batch=4, mine=True, classify=True),
+            Phase(steps=350, size=64, batch=4, mine=True, classify=True),
         ),
+        weights="milder",
         learning_rate=2e-3,
         dice=1.0,
         average=0.99,
