@@ -25,6 +25,9 @@ PROJECTED = {"MAXIMUM", "MINIMUM", "MIP", "MINIP"}
 """words of an Image Type whose values are not CT numbers of a place: Derived Pixel Contrast (PS3.3 C.8.16.1.4) and what
 scanners write, such as `CT_SOM5 MIP`; averages and reformats (MEAN, RESAMPLED, MPR) are CT numbers"""
 
+BITS_ALLOCATED = 16
+"""the only number that a CT may have (PS3.3 C.8.2.1, C.8.15.2)"""
+
 UNIT = 1e-3
 """direction cosines are of unit length and perpendicular up to this: rounded decimals of four digits or more"""
 
@@ -99,8 +102,8 @@ def _has_odd_pixels(item: SliceHeader) -> bool:
     layout = item.pixels
     return layout is not None and not (
         layout.samples == 1
-        and layout.bits_allocated in {8, 16, 32}
-        and 1 <= layout.bits_stored <= layout.bits_allocated
+        and layout.bits_allocated == BITS_ALLOCATED
+        and 1 <= layout.bits_stored <= BITS_ALLOCATED
         and layout.high_bit == layout.bits_stored - 1
     )
 
@@ -131,7 +134,7 @@ WRONG_SLICES: tuple[tuple[str, Callable[[SliceHeader], bool], str], ...] = (
     ("series.localizer", is_localizer, "are localizers"),
     ("series.combined", _is_combined, "are projections or other combinations of CT images"),
     ("series.no-pixels", _lacks_pixels, "have no pixel data"),
-    ("series.pixel-format", _has_odd_pixels, "have pixels that are not grey values of 8, 16 or 32 bits"),
+    ("series.pixel-format", _has_odd_pixels, "have pixels that are not grey values in 16 bits"),
     (
         "series.unsupported-transfer-syntax",
         lambda item: item.transfer_syntax_uid not in DECODABLE,

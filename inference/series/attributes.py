@@ -90,6 +90,6 @@ class Attributes:
 
     def _declared_encoding(self) -> str:
         """Codec of the first Specific Character Set; code extensions (ISO 2022) beyond it are not followed."""
-        self._encoding = "ascii"
-        term = next((part for part in self.texts("SpecificCharacterSet") if part), "")
-        return str(python_encoding.get(term, DEFAULT_ENCODING))
+        declared = self._datasets[0].get("SpecificCharacterSet") or ""
+        terms = [declared] if isinstance(declared, str) else declared
+        return str(python_encoding.get(next((term for term in terms if term), ""), DEFAULT_ENCODING))

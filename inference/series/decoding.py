@@ -28,7 +28,6 @@ NATIVE = {
 """byte order of implicit, explicit, deflated and big endian, whose pixels are not compressed (PS3.5 A.1 to A.5)"""
 
 PLUGINS = {
-    "1.2.840.10008.1.2.4.50": "pylibjpeg",
     "1.2.840.10008.1.2.4.51": "pylibjpeg",
     "1.2.840.10008.1.2.4.57": "pylibjpeg",
     "1.2.840.10008.1.2.4.70": "pylibjpeg",
@@ -41,8 +40,8 @@ PLUGINS = {
     "1.2.840.10008.1.2.4.203": "pylibjpeg",
     "1.2.840.10008.1.2.5": "pylibjpeg",
 }
-"""pydicom plug-in for JPEG, JPEG lossless, JPEG-LS, JPEG 2000, HTJ2K and RLE (PS3.5 A.4). Named, because pydicom by
-itself takes pylibjpeg for JPEG-LS, which is four times slower"""
+"""pydicom plug-in for JPEG of 12 bits, JPEG lossless, JPEG-LS, JPEG 2000, HTJ2K and RLE (PS3.5 A.4). Named, because
+pydicom by itself takes pylibjpeg for JPEG-LS, which is four times slower. JPEG baseline has 8 bits: no CT numbers."""
 
 DECODABLE = frozenset(NATIVE) | frozenset(PLUGINS)
 """Transfer Syntax UIDs that can be read"""
@@ -66,7 +65,7 @@ START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 
 
 def stored_frames(instance: SliceHeader, layout: PixelLayout) -> Iterator[StoredArray]:
-    """The stored values of every frame of the file, in order; shape (row, column), 8, 16 or 32 bits, any byte order.
+    """The stored values of every frame of the file, in order; shape (row, column), 16 bits, any byte order.
 
     Raises
     ------
@@ -82,8 +81,7 @@ def stored_frames(instance: SliceHeader, layout: PixelLayout) -> Iterator[Stored
 
 
 def _native_frames(instance: SliceHeader, layout: PixelLayout) -> Iterator[StoredArray]:
-    order = NATIVE[instance.transfer_syntax_uid]
-    dtype = np.dtype(f"{order}{'i' if layout.signed else 'u'}{layout.bits_allocated // 8}")
+    dtype = np.dtype(f"{NATIVE[instance.transfer_syntax_uid]}{'i' if layout.signed else 'u'}2")
     shape = (instance.rows or 0, instance.columns or 0)
     with open_instance(instance.path) as file:
         file.seek(layout.offset)

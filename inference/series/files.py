@@ -17,14 +17,18 @@ MAGIC = b"DICM"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
-MAX_INFLATED_BYTES = 2**30
-"""A deflated instance may not grow beyond this, for a few kB can inflate to any size; 2000 frames of 512 x 512 fit."""
+MAX_INFLATED_BYTES = 2**28
+"""A deflated instance may not grow beyond this, for a few kB can inflate to any size; 500 frames of 512 x 512 fit."""
 
 _META_START = PREAMBLE_BYTES + len(MAGIC)
 _GROUP_LENGTH_BYTES = 12
-_TRANSFER_SYNTAX_TAG = b"\x02\x00\x10\x00UI"
-_MEDIA_STORAGE_TAG = b"\x02\x00\x02\x00UI"
-_DICOMDIR_CLASS = b"1.2.840.10008.1.3.10\0"
+_MEDIA_STORAGE_CLASS = b"\x02\x00\x02\x00"
+_TRANSFER_SYNTAX = b"\x02\x00\x10\x00"
+_DICOMDIR = "1.2.840.10008.1.3.10"
+
+
+class InflatedInstance(io.BytesIO):
+    """A deflated instance as an explicit little endian one."""
 
 
 def find_files(directory: Path) -> list[Path]:
@@ -44,7 +48,7 @@ def open_instance(path: Path) -> BinaryIO:
     except OSError as error:
         raise SeriesUnreadable("a file of the series is missing or cannot be opened") from error
     meta = _meta(file)
-    if _declares(meta, DEFLATED):
+    if _uid_element(_TRANSFER_SYNTAX, DEFLATED) in meta:
         with file:
             file.seek(_META_START + len(meta))
             return _inflated(file.read())
@@ -58,7 +62,7 @@ def _is_instance(path: Path) -> bool:
         if file.read(len(MAGIC)) != MAGIC:
             return False
         meta = _meta(file)
-    return _MEDIA_STORAGE_TAG + len(_DICOMDIR_CLASS).to_bytes(2, "little") + _DICOMDIR_CLASS not in meta
+    return _uid_element(_MEDIA_STORAGE_CLASS, _DICOMDIR) not in meta
 
 
 def _meta(file: BinaryIO) -> bytes:
@@ -68,13 +72,13 @@ def _meta(file: BinaryIO) -> bytes:
     return length + file.read(min(int.from_bytes(length[8:12], "little"), 2**16))
 
 
-def _declares(meta: bytes, syntax: str) -> bool:
-    value = syntax.encode()
-    value += b"\0" * (len(value) % 2)
-    return _TRANSFER_SYNTAX_TAG + len(value).to_bytes(2, "little") + value in meta
+def _uid_element(tag: bytes, uid: str) -> bytes:
+    """An element as it is written in the File Meta Information, padded to even length."""
+    value = uid.encode() + b"\0" * (len(uid) % 2)
+    return tag + b"UI" + len(value).to_bytes(2, "little") + value
 
 
-def _inflated(deflated: bytes) -> BinaryIO:
+def _inflated(deflated: bytes) -> InflatedInstance:
     """A deflated dataset (PS3.5 A.5) as an explicit little endian one, with the shortest header that says so."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
@@ -83,6 +87,5 @@ def _inflated(deflated: bytes) -> BinaryIO:
         raise SeriesUnreadable("the deflated dataset of an instance is broken") from error
     if inflater.unconsumed_tail:
         raise SeriesUnreadable(f"a deflated instance is larger than {MAX_INFLATED_BYTES} bytes")
-    value = EXPLICIT_LITTLE_ENDIAN.encode() + b"\0"
-    header = bytes(PREAMBLE_BYTES) + MAGIC + _TRANSFER_SYNTAX_TAG + len(value).to_bytes(2, "little") + value
-    return io.BytesIO(header + dataset)
+    header = bytes(PREAMBLE_BYTES) + MAGIC + _uid_element(_TRANSFER_SYNTAX, EXPLICIT_LITTLE_ENDIAN)
+    return InflatedInstance(header + dataset)

@@ -17,7 +17,7 @@ from pydicom.tag import Tag
 
 from inference.errors import SeriesUnreadable
 from inference.series.attributes import Attributes
-from inference.series.files import open_instance
+from inference.series.files import DEFLATED, InflatedInstance, open_instance
 from inference.series.frames import frames_of, pixel_extent, slices_of
 from inference.series.slices import SeriesHeader, SliceHeader, most_common
 
@@ -81,7 +81,7 @@ def _read_instance(path: Path) -> _Instance:
         extent = pixel_extent(file, implicit=bool(implicit), little_endian=bool(little_endian))
     top = Attributes(dataset)
     frames = frames_of(top)
-    syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
+    syntax = DEFLATED if isinstance(file, InflatedInstance) else str(dataset.file_meta.get("TransferSyntaxUID", ""))
     return _Instance(top=top, frame=frames[0], slices=slices_of(path, syntax, frames, extent))
 
 

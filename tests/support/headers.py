@@ -23,6 +23,9 @@ LIMITS = SeriesLimits(
     minimum_slices=20,
     minimum_coverage_mm=80.0,
 )
+FEW = dataclasses.replace(LIMITS, minimum_slices=2, minimum_coverage_mm=0.0)
+"""for series of a few slices"""
+
 A_LAYOUT = PixelLayout(
     offset=1000,
     length=512 * 512 * 2,

@@ -141,12 +141,15 @@ def outside_the_circle(shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
 
 def ramp_hu(points_lps: FloatArray) -> FloatArray:
-    """x + 2 y + 3 z: a voxel tells where it lies, so that no flip or swap of axes can hide. Shape (..., 3) to (...)."""
-    return np.asarray(points_lps @ np.array([1.0, 2.0, 3.0]))
+    """x + 2 y + 3 z, rounded: a voxel tells where it lies, so that no flip or swap of axes can hide.
+
+    Shape (..., 3) to (...). `a_series` has its voxels at tenths of a millimetre; 0.03 keeps them off ties.
+    """
+    return np.asarray(np.round(points_lps @ np.array([1.0, 2.0, 3.0]) + 0.03))
 
 
 def chest_hu(balls: Sequence[Ball] = ()) -> Hu:
-    """A body of 260 x 190 mm about the z axis, with two lungs of 90 x 130 mm beside it, and balls. Endless along z."""
+    """A body of 260 x 190 mm about the z axis, with two lungs of 90 x 130 mm, and balls. Endless along z."""
 
     def hu(points_lps: FloatArray) -> FloatArray:
         x, y, _ = np.moveaxis(points_lps, -1, 0)
@@ -229,12 +232,12 @@ def a_series(
         padding_limit=padding_limit,
     )
     wanted = sorted([*(k for k in range(slices) if k not in drop), *duplicate])
-    common = {"SliceThickness": decimals(thickness_mm or spacing_mm), **attributes}
     datasets = []
     for index, k in enumerate(wanted):
         dataset = _identity(study, series, number=len(wanted) - index)
         _describe(dataset, geometry, coding, hu, k)
-        override(dataset, **common, **(change or {}).get(k, {}))
+        thickness = {"SliceThickness": decimals(thickness_mm or spacing_mm)}
+        override(dataset, **thickness | attributes | dict((change or {}).get(k, {})))
         datasets.append(dataset)
     if enhanced:
         datasets = [_enhanced(datasets)]
