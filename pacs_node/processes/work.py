@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pacs_node.config import Config
 from pacs_node.node import build
+from pacs_node.steps.sweep import ring_anew
 from pacs_node.work.app import QUEUES, celery_app
 from pacs_node.work.tasks import add_tasks
 
@@ -15,6 +16,9 @@ def work(config: Config, queues: tuple[str, ...] = ()) -> None:
     ----------
     queues : of "io", "gpu", "deliver"; all if empty
     """
+    node = build(config)
+    ring_anew(node)
+    node.database.close()
     app = celery_app(config)
     add_tasks(app, lambda: build(config))
     worker = app.Worker(

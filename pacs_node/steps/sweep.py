@@ -50,6 +50,13 @@ def waiting(node: Node) -> tuple[Call, ...]:
     return tuple(calls)
 
 
+def ring_anew(node: Node) -> None:
+    """Forget what was rung for; called when a worker starts, as messages may have died with the one before it."""
+    with node.database.transaction() as tx:
+        for states, _ in _WAITING:
+            machine.forget_rings(tx, states)
+
+
 def _expire(database: Database, states: Machine, kind: type[StrEnum], event: StrEnum, now: datetime) -> None:
     with database.transaction() as tx:
         for row_id, state, holder, until in machine.leases(tx, states):

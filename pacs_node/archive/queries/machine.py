@@ -113,6 +113,11 @@ def ring_due(
     return tuple((row.id, row.state) for row in rows)
 
 
+def forget_rings(tx: sa.Connection, machine: Machine) -> None:
+    """Let every waiting row be rung for again, because the messages may have died with their worker."""
+    tx.execute(sa.update(machine.table).where(machine.table.c.rung_at.is_not(None)).values(rung_at=None))
+
+
 def leases(tx: sa.Connection, machine: Machine) -> tuple[tuple[int, str, str, datetime], ...]:
     """Every lease: row, state, holder and until when."""
     table = machine.table
