@@ -37,14 +37,12 @@ def propose(probability_kji: FloatTensor, lungs_kji: BoolArray, grid: Grid, dete
     """
     labels, _ = ndimage.label(probability_kji >= detection.threshold, NEIGHBOURS)
     proposals = []
-    for number, box in enumerate(ndimage.find_objects(labels), start=1):
-        component = labels[box] == number
-        score = float(probability_kji[box][component].max())
-        diameter_mm = (6.0 / math.pi * np.count_nonzero(component) * grid.voxel_mm3) ** (1.0 / 3.0)
-        if diameter_mm < detection.minimum_diameter_mm or score < detection.operating_score:
-            continue
-        proposal = _proposal(CroppedMask(start_kji=tuple(part.start for part in box), voxels=component), grid, score)
-        if _touches(lungs_kji, proposal, grid):
+    for number, (k, j, i) in enumerate(ndimage.find_objects(labels), start=1):
+        voxels = labels[k, j, i] == number
+        score = float(probability_kji[k, j, i][voxels].max())
+        proposal = _proposal(CroppedMask(start_kji=(k.start, j.start, i.start), voxels=voxels), grid, score)
+        is_large = proposal.candidate.diameter_mm >= detection.minimum_diameter_mm
+        if is_large and score >= detection.operating_score and _touches(lungs_kji, proposal, grid):
             proposals.append(proposal)
     return proposals
 
