@@ -102,7 +102,7 @@ class ModelRepository:
         ModelNotFound, ContractInvalid : also if the hash is another
         """
         contract = self.contract(name, version)
-        content = _content(self._folder(name) / contract.file)
+        content = _content(self._version(name, version) / ARTEFACT)
         if _sha256(content) != contract.sha256:
             raise ContractInvalid(f"the file of {name} version {version} is not the one of its contract")
         return content
@@ -146,7 +146,7 @@ class ModelRepository:
         """
         self.artefact(name, version)
         for file in (CONTRACT, CONFIG):  # the configuration last: it is the switch
-            _write(self._folder(name) / file, _content(self._version(name, version) / file))
+            _write(self.path / name / file, _content(self._version(name, version) / file))
 
     def rollback(self, name: str) -> int:
         """Serve the version before the active one, and say which that is.
@@ -164,7 +164,7 @@ class ModelRepository:
 
     def _entry(self, name: str) -> ModelEntry:
         contract = self.contract(name)
-        file = self._folder(name) / contract.file
+        file = self._version(name, contract.version) / ARTEFACT
         return ModelEntry(
             name=name,
             versions=_numbers(self._folder(name)),
@@ -180,7 +180,8 @@ class ModelRepository:
         return self.path / name
 
     def _version(self, name: str, version: int) -> Path:
-        folder = self._folder(name) / str(version)
+        _check_name(name)
+        folder = self.path / name / str(version)
         if not folder.is_dir():
             raise ModelNotFound(f"{name} has no version {version}; `pulmonode model list` shows what there is")
         return folder
