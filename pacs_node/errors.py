@@ -10,6 +10,7 @@
     |- InvalidTransition      state.invalid-transition permanent: a programming error
     |- NotFound               archive.not-found        permanent
     |- DatabaseUnavailable    database.unavailable     retryable
+    |- BrokerUnavailable      broker.unavailable       retryable
     |- ResultInvalid          result.invalid           permanent: the own check refused a result
     |- PeerUnreachable        peer.unreachable         retryable
     |  `- PeerTimeout         peer.timeout             retryable
@@ -89,6 +90,13 @@ class DatabaseUnavailable(NodeError):
     """The database cannot be reached or is locked."""
 
     code = "database.unavailable"
+    retryable = True
+
+
+class BrokerUnavailable(NodeError):
+    """The message broker cannot be reached; work goes on as soon as it answers again."""
+
+    code = "broker.unavailable"
     retryable = True
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-
-from kombu.exceptions import OperationalError
+from functools import partial
 
 from inference.errors import InferenceError
 from pacs_node.config import Config
@@ -14,7 +13,7 @@ from pacs_node.dimse import scu
 from pacs_node.errors import NodeError
 from pacs_node.node import Node, build, peer_of
 from pacs_node.processes.canary import canary
-from pacs_node.work.app import celery_app
+from pacs_node.work.app import celery_app, connect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +40,7 @@ def check_node(config: Config) -> Iterator[Check]:
     yield _examined("inference", lambda: _inference(node), _TRITON[config.triton.mode])
     for destination in config.destination:
         text = f"correct [[destination]] {destination.name}, or allow {config.scp.ae_title} on the peer"
-        yield _examined(f"destination {destination.name}", lambda d=destination: _echo(config, peer_of(d)), text)
+        yield _examined(f"destination {destination.name}", partial(_echo, config, peer_of(destination)), text)
 
 
 _DATABASE = "start it, or correct database.url; for SQLite check that the folder `data` is writable"
@@ -67,12 +66,7 @@ def _disk(config: Config) -> str:
 
 
 def _broker(config: Config) -> str:
-    app = celery_app(config)
-    try:
-        with app.connection_for_write(connect_timeout=5) as connection:
-            connection.ensure_connection(max_retries=1, timeout=5)
-    except (OperationalError, OSError) as error:
-        raise NodeError("it does not answer") from error
+    connect(celery_app(config), timeout_s=5)
     return f"answers ({config.broker_url.partition(':')[0]})"
 
 

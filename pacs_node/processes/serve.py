@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-
-from kombu.exceptions import OperationalError
+from typing import Any
 
 from pacs_node import log
 from pacs_node.archive.queries import studies
 from pacs_node.config import Config
 from pacs_node.dimse import scp
 from pacs_node.domain.instance import Receipt
-from pacs_node.errors import DatabaseUnavailable
+from pacs_node.errors import BrokerUnavailable, DatabaseUnavailable
 from pacs_node.node import Node, build
 from pacs_node.steps.receive import Receiver
 from pacs_node.steps.reindex import reindex
@@ -45,10 +44,8 @@ def _sweep_until(node: Node, stop: threading.Event) -> None:
     while not stop.wait(node.config.work.sweep_s):
         try:
             ring(app, sweep(node))
-        except DatabaseUnavailable as error:
+        except (DatabaseUnavailable, BrokerUnavailable) as error:
             log.event("sweep_failed", level=logging.WARNING, code=error.code)
-        except (OperationalError, OSError):
-            log.event("sweep_failed", level=logging.WARNING, code="broker.unavailable")
 
 
 def _record(node: Node, receipts: tuple[Receipt, ...]) -> None:
@@ -56,7 +53,7 @@ def _record(node: Node, receipts: tuple[Receipt, ...]) -> None:
         studies.record_receipts(tx, receipts, node.config.settle.quiet_for)
 
 
-def _on_event(name: str, values: dict[str, object]) -> None:
+def _on_event(name: str, values: dict[str, Any]) -> None:
     log.event(name, **values)
 
 

@@ -10,6 +10,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
+from inference.series import SliceHeader
 from pacs_node.errors import InstanceUnreadable
 from pacs_node.report.request import Document
 
@@ -22,6 +23,18 @@ def read_headers(paths: Sequence[Path]) -> tuple[Dataset, ...]:
     InstanceUnreadable : a file is not DICOM
     """
     return tuple(_read(path, is_whole=False) for path in paths)
+
+
+def read_source(slices: Sequence[SliceHeader]) -> tuple[tuple[Dataset, ...], tuple[int, ...]]:
+    """The instances that slices come from, without pixels, and the frame of each slice as `ReportRequest` wants them.
+
+    Raises
+    ------
+    InstanceUnreadable : a file is not DICOM
+    """
+    if slices[0].frame == 0:
+        return read_headers([item.path for item in slices]), ()
+    return read_headers([slices[0].path]), tuple(item.frame for item in slices)
 
 
 def read_document(path: Path) -> Dataset:

@@ -8,12 +8,14 @@ from datetime import timedelta
 from pathlib import Path
 
 from inference import eligibility
+from inference.contract import Contract
 from inference.errors import InferenceError, SeriesIneligible
 from inference.findings import Result
 from inference.pipeline import Pipeline, run
 from inference.predictor import Predictor
 from inference.registry import ModelRepository
-from inference.series import load, read_headers
+from inference.series import SliceHeader, load, read_headers
+from inference.volume import Volume
 from pacs_node import log
 from pacs_node.archive import findings, records
 from pacs_node.archive.queries import jobs, machine, studies
@@ -57,12 +59,22 @@ def analysed(paths: Sequence[Path], pipeline: Pipeline, predictor: Predictor) ->
     ------
     InferenceError
     """
+    return run(loaded(paths, pipeline.detector)[1], pipeline, predictor)
+
+
+def loaded(paths: Sequence[Path], detector: Contract) -> tuple[tuple[SliceHeader, ...], Volume]:
+    """The slices in their order and the volume of the one series that these files make up.
+
+    Raises
+    ------
+    SeriesIneligible, SeriesUnreadable
+    """
+    assert detector.limits is not None
     (header,) = read_headers(paths)
-    assert pipeline.detector.limits is not None
-    verdict = eligibility.judge(header, pipeline.detector.limits)
-    if verdict.reasons:
+    verdict = eligibility.judge(header, detector.limits)
+    if verdict.grid is None:
         raise SeriesIneligible(tuple(reason.code for reason in verdict.reasons), verdict.reasons[0].text)
-    return run(load(verdict.slices, verdict.grid), pipeline, predictor)
+    return verdict.slices, load(verdict.slices, verdict.grid)
 
 
 def pipeline_of(models: ModelRepository, job: records.Job) -> Pipeline:

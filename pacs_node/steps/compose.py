@@ -8,24 +8,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from inference import eligibility
-from inference.contract import SeriesLimits
+from inference.contract import Contract
 from inference.errors import InferenceError
 from inference.findings import Result
-from inference.series import load, read_headers
-from inference.volume import Volume
 from pacs_node import log, report
 from pacs_node.archive import findings, records
 from pacs_node.archive.queries import deliveries, jobs, machine, studies
 from pacs_node.archive.queries.machine import JOBS, Move
 from pacs_node.config import Report
-from pacs_node.domain.identifiers import JobId
+from pacs_node.domain.identifiers import InstanceUid, JobId
 from pacs_node.domain.job import JobEvent, JobState
 from pacs_node.domain.retry import COMPOSE, delay_s
 from pacs_node.domain.rule import Reason
 from pacs_node.errors import NodeError, ResultInvalid
 from pacs_node.node import Node
 from pacs_node.report import check, stored
+from pacs_node.steps.analyse import loaded
 from pacs_node.steps.identity import identity_of
 from pacs_node.steps.lease import kept, new_holder
 
@@ -38,7 +36,7 @@ class Composition:
     ----------
     paths : instances of the analysed (or refused) series, in any order
     result : the findings; None if the series was not analysed because of `reasons`
-    limits : what the detector may be used on
+    detector : says what series it may be used on
     composed_at : the same for every run of the same job
     predecessor : file of the report that this one supersedes
     """
@@ -47,7 +45,7 @@ class Composition:
     result: Result | None
     reasons: tuple[Reason, ...]
     identity: report.ResultIdentity
-    limits: SeriesLimits
+    detector: Contract
     options: Report
     station: str
     composed_at: datetime
@@ -84,14 +82,8 @@ def composed(what: Composition) -> tuple[report.Document, ...]:
     ResultInvalid : the check found something
     InstanceUnreadable : no instance of the series can be read
     """
-    volume: Volume | None = None
-    if what.result is None:
-        source, frames = stored.read_headers(what.paths), ()
-    else:
-        (header,) = read_headers(what.paths)
-        verdict = eligibility.judge(header, what.limits)
-        volume = load(verdict.slices, verdict.grid)
-        source, frames = _source(verdict)
+    slices, volume = ((), None) if what.result is None else loaded(what.paths, what.detector)
+    source, frames = stored.read_source(slices) if slices else (stored.read_headers(what.paths), ())
     request = report.ReportRequest(
         source=source,
         frame_numbers=frames,
@@ -116,21 +108,12 @@ def composed(what: Composition) -> tuple[report.Document, ...]:
     return documents
 
 
-def _source(verdict: eligibility.Eligibility) -> tuple[tuple[object, ...], tuple[int, ...]]:
-    slices = verdict.slices
-    if slices[0].frame == 0:
-        return stored.read_headers([item.path for item in slices]), ()
-    return stored.read_headers([slices[0].path]), tuple(item.frame for item in slices)
-
-
 def _composition(
     node: Node,
     job: records.Job,
     instances: Sequence[records.Instance],
     before: Sequence[records.StoredResult],
 ) -> Composition:
-    limits = node.models.contract(job.pipeline).limits
-    assert limits is not None
     reports = [item.file_key for item in before if item.role == report.DocumentRole.SR]
     result = None if job.findings_key is None else findings.decoded(node.files.path(job.findings_key).read_bytes())
     mine = [instance for instance in instances if instance.series_instance_uid == job.series_instance_uid]
@@ -139,7 +122,7 @@ def _composition(
         result=result,
         reasons=job.reasons,
         identity=identity_of(job),
-        limits=limits,
+        detector=node.models.contract(job.pipeline),
         options=node.config.report,
         station=node.config.scp.ae_title,
         composed_at=job.created_at,
@@ -152,7 +135,7 @@ def _kept(node: Node, job: records.Job, document: report.Document) -> records.St
     return records.StoredResult(
         role=document.role,
         sop_class_uid=document.sop_class_uid,
-        sop_instance_uid=document.sop_instance_uid,
+        sop_instance_uid=InstanceUid(document.sop_instance_uid),
         file_key=key,
     )
 

@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from inference import eligibility
 from inference.errors import InferenceError, SeriesIneligible
 from inference.findings import Result
 from inference.pipeline import Pipeline
 from inference.predictor import Predictor
 from inference.registry import ModelRepository
-from inference.series import SeriesHeader, load, read_headers
+from inference.series import SeriesHeader, read_headers
 from pacs_node.config import Report
 from pacs_node.domain.rule import Reason
 from pacs_node.report import ResultIdentity, overlay, stored
-from pacs_node.steps.analyse import analysed
+from pacs_node.steps.analyse import analysed, loaded
 from pacs_node.steps.compose import Composition, composed
 
 
@@ -50,14 +49,13 @@ def analyse_series(series: SeriesHeader, pipeline: Pipeline, predictor: Predicto
     """
     paths = tuple(sorted({item.path for item in series.slices}))
     result, reasons = _answer(paths, pipeline, predictor)
-    assert pipeline.detector.limits is not None
     documents = composed(
         Composition(
             paths=paths,
             result=result,
             reasons=reasons,
             identity=_identity(series, paths, pipeline, result),
-            limits=pipeline.detector.limits,
+            detector=pipeline.detector,
             options=Report(),
             station="PULMONODE",
             composed_at=_newest(paths),
@@ -77,9 +75,8 @@ def analyse_series(series: SeriesHeader, pipeline: Pipeline, predictor: Predicto
 def pictures(paths: Sequence[Path], pipeline: Pipeline, result: Result, out: Path) -> list[Path]:
     """Draw the findings of a series as PNG files in `out`."""
     (header,) = read_headers(paths)
-    assert pipeline.detector.limits is not None
-    verdict = eligibility.judge(header, pipeline.detector.limits)
-    return overlay.draw(load(verdict.slices, verdict.grid), result.findings, out, title=header.study_description)
+    _, volume = loaded(paths, pipeline.detector)
+    return overlay.draw(volume, result.findings, out, title=header.study_description)
 
 
 def _answer(

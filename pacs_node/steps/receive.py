@@ -24,6 +24,8 @@ GROUP = 300
 MOST_WAITING = 100_000
 """Receipts that wait while the index cannot be written; about 100 MB."""
 RETRY_S = 1.0
+GATHER_S = 0.2
+"""How long the index waits for more after the first receipt: its transactions sync the disk that instances need, too."""
 
 
 class Receiver:
@@ -109,6 +111,7 @@ class _Recorder:
         self._waiting: deque[Receipt] = deque()
         self._changed = threading.Condition()
         self._is_closing = False
+        self._is_hurried = False
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
@@ -118,11 +121,16 @@ class _Recorder:
                 log.event("receipt_dropped", level=logging.ERROR)
                 return
             self._waiting.append(receipt)
-            self._changed.notify_all()
+            if len(self._waiting) in (1, GROUP):
+                self._changed.notify_all()
 
     def flush(self, timeout_s: float) -> bool:
         with self._changed:
-            return self._changed.wait_for(lambda: not self._waiting, timeout_s)
+            self._is_hurried = True
+            self._changed.notify_all()
+            is_done = self._changed.wait_for(lambda: not self._waiting, timeout_s)
+            self._is_hurried = False
+            return is_done
 
     def close(self, timeout_s: float) -> None:
         self.flush(timeout_s)
@@ -140,6 +148,9 @@ class _Recorder:
     def _next_group(self) -> tuple[Receipt, ...] | None:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._is_closing)
+            self._changed.wait_for(
+                lambda: len(self._waiting) >= GROUP or self._is_hurried or self._is_closing, GATHER_S
+            )
             if self._is_closing:
                 return None
             return tuple(self._waiting[i] for i in range(min(GROUP, len(self._waiting))))

@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Celery
+from kombu.exceptions import OperationalError
 
 from pacs_node.config import Config
 from pacs_node.domain.step import Call, Step
+from pacs_node.errors import BrokerUnavailable
 
 QUEUES = {Step.PLAN: "io", Step.ANALYSE: "gpu", Step.COMPOSE: "io", Step.DELIVER: "deliver"}
 """The queue of each step, so that production can give each kind of work its own workers."""
@@ -44,9 +46,26 @@ def celery_app(config: Config) -> Celery:
 
 
 def ring(app: Celery, calls: tuple[Call, ...]) -> None:
-    """Send one message per step that waits; a broker that is down costs only the time until the next sweep."""
-    for call in calls:
-        app.send_task(f"pulmonode.{call.step}", args=[call.row_id], retry=False)
+    """Send one message per step that waits.
+
+    Raises
+    ------
+    BrokerUnavailable : costs only time, the sweep rings again
+    """
+    try:
+        for call in calls:
+            app.send_task(f"pulmonode.{call.step}", args=[call.row_id], retry=False)
+    except (OperationalError, OSError) as error:
+        raise BrokerUnavailable from error
+
+
+def connect(app: Celery, timeout_s: float) -> None:
+    """See that the broker answers; raises BrokerUnavailable."""
+    try:
+        with app.connection_for_write(connect_timeout=timeout_s) as connection:
+            connection.ensure_connection(max_retries=1, timeout=timeout_s)
+    except (OperationalError, OSError) as error:
+        raise BrokerUnavailable from error
 
 
 def _transport(config: Config) -> dict[str, Any]:

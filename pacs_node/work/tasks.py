@@ -8,11 +8,10 @@ from functools import cache
 from typing import Any
 
 from celery import Celery
-from kombu.exceptions import OperationalError
 
 from pacs_node import log
 from pacs_node.domain.step import Step
-from pacs_node.errors import DatabaseUnavailable
+from pacs_node.errors import BrokerUnavailable, DatabaseUnavailable
 from pacs_node.node import Node
 from pacs_node.steps.analyse import analyse_job
 from pacs_node.steps.compose import compose_result
@@ -44,8 +43,8 @@ def _task(app: Celery, step: Step, run: Callable[[Node, Any], None], node: Calla
             run(node(), row_id)
             ring(app, waiting(node()))
             outcome = "ended"
-        except (DatabaseUnavailable, OperationalError) as error:
-            outcome = getattr(error, "code", "broker.unavailable")
+        except (DatabaseUnavailable, BrokerUnavailable) as error:
+            outcome = error.code
         finally:
             log.event("step_ended", step=step, count=row_id, outcome=outcome, duration_s=time.monotonic() - started)
 
