@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.eligibility import judge
@@ -237,6 +237,7 @@ def test_k_runs_from_feet_to_head_in_the_usual_slice() -> None:
     assert eligibility.grid.shape_kji == (60, 512, 512)
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.permutations(range(32)), st.permutations(range(32)))
 def test_neither_the_order_of_the_slices_nor_their_numbers_matter(order: list[int], numbers: list[int]) -> None:
     header = a_header(slices=32, change={k: {"instance_number": numbers[k]} for k in range(32)})
