@@ -77,7 +77,7 @@ def fit(
     chosen = RECIPES[recipe]()
     run.begin(chosen, data, folder)
     bank = run.training_bank(chosen, data, cache, console.print)
-    with (folder / run.LOSSES).open("a", encoding="utf-8") as file, Live(console=console) as live:
+    with (folder / run.LOSSES).open("a", buffering=1, encoding="utf-8") as file, Live(console=console) as live:
         trainer.fit(chosen, bank, folder, _Reporter(csv.writer(file), live, chosen.steps))
 
 

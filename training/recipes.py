@@ -98,9 +98,9 @@ def jnsc_cpu() -> Recipe:
         network=jnsc_reduced(),
         phases=(
             Phase(steps=600, size=48, batch=4),
-            Phase(steps=900, size=64, batch=4, mine=True),
-            Phase(steps=350, size=64, batch=4, mine=True, classify=True),
-            Phase(steps=350, size=64, batch=4, mine=True, classify=True),
+            Phase(steps=600, size=64, batch=4, mine=True),
+            Phase(steps=300, size=64, batch=4, mine=True, classify=True),
+            Phase(steps=300, size=64, batch=4, mine=True, classify=True),
         ),
         weights="milder",
         learning_rate=2e-3,
@@ -115,7 +115,7 @@ def jnsc_smoke() -> Recipe:
     return Recipe(
         name="jnsc_smoke",
         network=jnsc_tiny(),
-        phases=(Phase(steps=30, size=32, batch=2), Phase(steps=6, size=32, batch=2, classify=True)),
+        phases=(Phase(steps=80, size=32, batch=2), Phase(steps=10, size=32, batch=2, classify=True)),
         learning_rate=1e-2,
         dice=1.0,
     )

@@ -47,6 +47,7 @@ def fit(
     report : told the step and its losses
     stop : step to stop at; the recipe's last one if None
     """
+    folder.mkdir(parents=True, exist_ok=True)
     state = states.load(recipe, folder)
     for step, windows in _batches(recipe, bank, state, stop or recipe.steps):
         phase, _ = recipe.phase_at(step)

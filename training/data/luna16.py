@@ -55,7 +55,7 @@ class Nodule:
 
 def load(folder: Path) -> tuple[Nodule, ...]:
     """All nodules of the folder, in the order of its table, without the demo's patients."""
-    rows = list(csv.DictReader((folder / "nodules.csv").open(encoding="utf-8")))
+    rows = list(csv.DictReader((folder / "nodules.csv").read_text(encoding="utf-8").splitlines()))
     packs = {name: _unpacked(folder / name) for name in sorted({row["file"] for row in rows})}
     masks = [packs[row["file"]][1][int(row["index"])] for row in rows]
     return tuple(
