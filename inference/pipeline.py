@@ -23,7 +23,7 @@ from inference.segment import segment
 from inference.tiling import average, batches, window_starts
 from inference.volume import Volume
 
-DENSE_BATCH = 8
+DENSE_BATCH = 4
 
 Progress = Callable[[str, float], None]
 

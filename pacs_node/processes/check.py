@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from inference.errors import InferenceError
+from inference.predictor import zeros
 from pacs_node.config import Config
 from pacs_node.dimse import scu
 from pacs_node.errors import NodeError
 from pacs_node.node import Node, build, peer_of
-from pacs_node.processes.canary import canary
 from pacs_node.work.app import celery_app, connect
 
 
@@ -78,7 +78,13 @@ def _models(node: Node) -> str:
 
 
 def _inference(node: Node) -> str:
-    return canary(node)
+    """Run zeros through every model in use: "ready" is not enough, a dead model process is ready, too."""
+    names = sorted({rule.pipeline for rule in node.config.rule})
+    detectors = [node.models.contract(name) for name in names]
+    heads = [node.models.contract(contract.head) for contract in detectors if contract.head]
+    for c in [*detectors, *heads]:
+        node.predictor().infer(c.model, c.version, zeros(c.inputs), [c.outputs[0].name])
+    return f"{', '.join(f'{c.model} version {c.version}' for c in [*detectors, *heads])} answered a canary"
 
 
 def _echo(config: Config, peer: scu.Peer) -> str:

@@ -16,12 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from inference.errors import InferenceError, PredictorBroken
+from inference.errors import InferenceError
 from inference.triton import TritonServer, launch
 from pacs_node import log
 from pacs_node.config import Config
 from pacs_node.node import build
-from pacs_node.processes.canary import canary
 
 RESTART_S = 1.0
 """A child that died is started again after this time."""
@@ -128,11 +127,12 @@ class _Embedded:
         return not is_busy and time.monotonic() - self._examined >= CANARY_S
 
     def _examine(self) -> None:
+        server = self._server
+        if server is None:
+            return
         try:
-            canary(build(self._config))
-        except PredictorBroken as error:
-            log.event("triton_reloaded", code=error.code)
-            self._quietly(lambda: self._server.reload() if self._server else None)
+            for model in server.reload():
+                log.event("model_reloaded", model=model)
         except InferenceError as error:
             log.event("triton_canary_failed", code=error.code)
 
