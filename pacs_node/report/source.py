@@ -49,10 +49,10 @@ def slice_stand_in(request: ReportRequest, k: int) -> Dataset:
     frame = request.frame_numbers[k] if request.frame_numbers else None
     first_frame = request.frame_numbers[0] if request.frame_numbers else None
     measures = _group(first, first_frame, "PixelMeasuresSequence")
-    stand_in = evidence_stand_in(header)
-    stand_in.SOPInstanceUID = uid(request.identity, "stand-in", k)
+    stand_in = instance_stand_in(request, k)
     stand_in.Rows, stand_in.Columns = first.Rows, first.Columns
     stand_in.FrameOfReferenceUID = frame_of_reference_uid(request)
+    stand_in.PositionReferenceIndicator = first.get("PositionReferenceIndicator", "")
     stand_in.ImageOrientationPatient = _group(first, first_frame, "PlaneOrientationSequence").ImageOrientationPatient
     stand_in.ImagePositionPatient = _group(header, frame, "PlanePositionSequence").ImagePositionPatient
     stand_in.PixelSpacing = measures.PixelSpacing
@@ -61,14 +61,14 @@ def slice_stand_in(request: ReportRequest, k: int) -> Dataset:
     return stand_in
 
 
-def evidence_stand_in(header: Dataset) -> Dataset:
-    """A header with the UIDs of an instance and an empty patient; a CT, since highdicom knows few classes."""
+def instance_stand_in(request: ReportRequest, number: int = 0) -> Dataset:
+    """A header of nobody, with a UID of its own; a CT in any case, since highdicom knows few classes."""
     stand_in = Dataset()
     for keyword in _BLANK:
         setattr(stand_in, keyword, "")
-    stand_in.SOPClassUID = CTImageStorage
-    for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
-        setattr(stand_in, keyword, header[keyword].value)
+    stand_in.SOPClassUID, stand_in.SOPInstanceUID = CTImageStorage, uid(request.identity, "stand-in", number)
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID"):
+        setattr(stand_in, keyword, request.source[0][keyword].value)
     return stand_in
 
 

@@ -24,7 +24,7 @@ from pacs_node.report import codes
 from pacs_node.report.identity import VERSION, device_uid, uid
 from pacs_node.report.measurements import linear_group, volumetric_group
 from pacs_node.report.request import DocumentRole, ReportRequest, SrClass
-from pacs_node.report.source import evidence_stand_in
+from pacs_node.report.source import instance_stand_in
 from pacs_node.report.stamp import MANUFACTURER, MODEL_NAME, RESEARCH_USE, ascii_text, stamp
 
 _SOP_CLASS: dict[SrClass, Any] = {
@@ -50,7 +50,7 @@ def structured_report(request: ReportRequest, segmentations: Sequence[Dataset]) 
     segmentations : the SEG documents that it refers to, listed as evidence
     """
     document: SOPClass = _SOP_CLASS[request.options.sr_class](
-        evidence=[evidence_stand_in(request.source[0])],
+        evidence=[instance_stand_in(request)],
         content=_trunk(request)[0],
         series_instance_uid=uid(request.identity, f"{DocumentRole.SR}-series"),
         series_number=911,

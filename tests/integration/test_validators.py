@@ -19,17 +19,32 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from inference.series import find_files
 from pacs_node.domain.rule import Reason
 from pacs_node.report import ReportRequest, SrClass, compose
-from tests.support.results import Case, a_case, a_refusal, a_request, air_hu, balls_hu, case_from_files, options
+from pacs_node.report.check import check_directories
+from tests.support.results import (
+    Case,
+    a_case,
+    a_refusal,
+    a_request,
+    air_hu,
+    balls_hu,
+    case_from_files,
+    options,
+    real_case,
+)
 from tests.support.series import a_series
 
 pytestmark = pytest.mark.services
+
+REAL_CT = Path(__file__).parents[2] / "../shared/data/ct/LIDC-IDRI-0001"
 
 ALLOWED = {
     "Unrecognized defined term = <99PULMONODE>": "a private coding scheme, which the document declares",
     "Different information entities for attribute - Element=<AccessionNumber>": "dcentvfy puts it into two entities",
     "VR checker does not support": "dsrdump does not check the VR of text in UTF-8",
+    "value that would be needed to build DICOMDIR": "the real CT was de-identified and has no study time or ID either",
 }
 
 
@@ -122,6 +137,22 @@ def test_bits_decoded_by_gdcm_are_the_masks(tmp_path: Path) -> None:
     expected = sum(int(finding.mask.voxels.sum()) for finding in case.result.findings)
     assert int(planes.sum()) == expected
     assert [int(plane.sum()) for plane in planes] == _expected_frames(case, seg)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_a_result_of_a_real_ct_is_right(tmp_path: Path) -> None:
+    """The nodule of 23.4 mm of LIDC-IDRI-0001, cut out by threshold."""
+    if not REAL_CT.exists():
+        pytest.skip("no real CT in ../shared/data")
+    paths = find_files(REAL_CT)
+    case = real_case(paths, centre_lps=(56.2, 86.3, -115.9), radius_mm=16.0)
+    files = _saved(a_request(case, options=options(lungs=True)), tmp_path)
+    assert check_directories(REAL_CT, tmp_path) == ()
+    for path in files:
+        assert _complaints(_run(_beside_python("dciodvfy"), "-new", str(path))) == []
+    entities = _run(_beside_python("dcentvfy"), *map(str, [*paths, *files]))
+    assert [line for line in _complaints(entities) if str(tmp_path) in line] == []
 
 
 def test_the_whitelist_is_still_needed(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
 from scipy import ndimage
 
 from inference.contract import SeriesLimits
-from inference.eligibility import judge
+from inference.eligibility import Eligibility, judge
 from inference.findings import CroppedMask, Finding, Laterality, ModelUse, Result
-from inference.geometry import FloatArray, Grid
+from inference.geometry import FloatArray, Grid, Point
 from inference.measure import measure
 from inference.series import load, read_headers
 from inference.volume import BoolArray, HuArray, Volume
@@ -191,9 +191,11 @@ def _mask(grid: Grid, nodule: Pear) -> BoolArray:
 
 
 def _sphere(grid: Grid, centre_kji: Any, diameter_mm: float) -> BoolArray:
-    index = np.indices(grid.shape_kji, float).reshape(3, -1).T
-    distance_mm = np.linalg.norm((index - centre_kji) * grid.spacing_mm, axis=1)
-    return np.asarray((distance_mm <= diameter_mm / 2.0).reshape(grid.shape_kji), bool)
+    k, j, i = np.ogrid[: grid.shape_kji[0], : grid.shape_kji[1], : grid.shape_kji[2]]
+    squares = [
+        ((index - at) * step) ** 2 for index, at, step in zip((k, j, i), centre_kji, grid.spacing_mm, strict=True)
+    ]
+    return np.asarray(squares[0] + squares[1] + squares[2] <= (diameter_mm / 2.0) ** 2)
 
 
 def an_enhanced_source(case: Case) -> tuple[Dataset, tuple[int, ...]]:
@@ -235,15 +237,31 @@ def air_hu(points_lps: FloatArray) -> FloatArray:
 
 def case_from_files(paths: Sequence[Path]) -> tuple[Case, tuple[int, ...]]:
     """A series on disk with everything above -500 HU as findings; and the frame of every k if it is an Enhanced CT."""
+    eligibility, volume = _loaded(paths)
+    components, count = ndimage.label(volume.volume_hu > -500)
+    case = _found(eligibility, volume, [components == number for number in range(1, count + 1)])
+    return case, tuple(item.frame for item in eligibility.slices if item.frame)
+
+
+def real_case(paths: Sequence[Path], *, centre_lps: Point, radius_mm: float) -> Case:
+    """A real CT with what is denser than -400 HU and not further than this from a point as its finding."""
+    eligibility, volume = _loaded(paths)
+    centre_kji = volume.grid.kji_from_lps(centre_lps)
+    near = _sphere(volume.grid, centre_kji, 2.0 * radius_mm) & (volume.volume_hu > -400)
+    components, _ = ndimage.label(ndimage.binary_opening(near))
+    return _found(eligibility, volume, [components == components[tuple(np.rint(centre_kji).astype(int))]])
+
+
+def _loaded(paths: Sequence[Path]) -> tuple[Eligibility, Volume]:
     (series,) = read_headers(paths)
     eligibility = judge(series, ANY_SERIES)
     assert eligibility.grid is not None, eligibility.reasons
-    volume = load(eligibility.slices, eligibility.grid)
-    components, count = ndimage.label(volume.volume_hu > -500)
-    findings = tuple(
-        a_finding(volume.grid, volume.volume_hu, components == number, number) for number in range(1, count + 1)
-    )
-    result = Result(grid=volume.grid, findings=findings, lungs=volume.volume_hu < 0, models=(A_MODEL,))
+    return eligibility, load(eligibility.slices, eligibility.grid)
+
+
+def _found(eligibility: Eligibility, volume: Volume, masks: Sequence[BoolArray]) -> Case:
+    grid, volume_hu = volume.grid, volume.volume_hu
+    findings = tuple(a_finding(grid, volume_hu, mask, number) for number, mask in enumerate(masks, start=1))
+    result = Result(grid=grid, findings=findings, lungs=volume_hu < 0, models=(A_MODEL,))
     source = tuple(dcmread(item.path, stop_before_pixels=True) for item in eligibility.slices)
-    frame_numbers = tuple(item.frame for item in eligibility.slices if item.frame)
-    return Case(source=source, volume_hu=volume.volume_hu, result=result), frame_numbers
+    return Case(source=source, volume_hu=volume_hu, result=result)

@@ -6,6 +6,7 @@ The mistakes are those of which public validators see hardly any: 41 of them, ea
 from __future__ import annotations
 
 import copy
+import dataclasses
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,10 +15,23 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from scipy import ndimage
 
 from pacs_node.report import SrClass, compose
 from pacs_node.report.check import Problem, check
-from tests.support.results import Case, a_case, a_refusal, a_request, as_bytes, options, parsed, read_back
+from tests.support.results import (
+    Case,
+    Pear,
+    a_case,
+    a_finding,
+    a_grid,
+    a_refusal,
+    a_request,
+    as_bytes,
+    options,
+    parsed,
+    read_back,
+)
 
 Mistake = Callable[[Dataset, Dataset], None]
 
@@ -338,6 +352,24 @@ def test_a_planted_mistake_is_found(mistake: str, case: Case, seg_and_report: tu
     plant(seg, report)
     documents = [parsed(as_bytes(seg)), parsed(as_bytes(report))]
     assert expected <= _codes(check(case.source, documents, case.volume_hu))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_measurements_of_odd_shapes_pass(seed: int) -> None:
+    """Blobs with holes and islands on pixels that are not square: the check measures as the product does."""
+    rng = np.random.default_rng(seed)
+    grid = dataclasses.replace(a_grid((12, 24, 24)), spacing_mm=(1.25, *rng.uniform(0.4, 1.0, 2)))
+    case = a_case(nodules=(), grid=grid)
+    mask = ndimage.gaussian_filter(rng.normal(size=(12, 24, 24)), 2.0) > 0.08
+    findings = (a_finding(grid, case.volume_hu, mask, 1),)
+    request = a_request(case, result=dataclasses.replace(case.result, findings=findings))
+    assert _codes(check(case.source, read_back(compose(request)), case.volume_hu)) == set()
+
+
+@pytest.mark.parametrize("shape", [(8, 63, 65), (8, 30, 50)], ids=["odd", "no multiple of 8"])
+def test_frames_that_do_not_fill_bytes_pass(shape: tuple[int, int, int]) -> None:
+    case = a_case([Pear(centre_kji=(4, 14, 20), diameter_mm=6.0)], grid=a_grid(shape))
+    assert check(case.source, read_back(compose(a_request(case))), case.volume_hu) == ()
 
 
 def test_a_volume_read_upside_down_is_found_by_anatomy_alone(case: Case) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import logging
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from pacs_node.report.segmentation import nodule_segmentation
 from tests.support.results import (
     A_MODEL,
     COMPOSED_AT,
+    SERIES_UID,
+    STUDY_UID,
     Case,
     a_case,
     a_grid,
@@ -154,6 +157,20 @@ def test_a_jitter_of_the_direction_cosines_does_not_stop_a_result() -> None:
     case = a_case()
     case.source[11].ImageOrientationPatient = [1, 0, 0.000001, 0, 1, 0]
     assert check(case.source, read_back(compose(a_request(case))), case.volume_hu) == ()
+
+
+def test_lossy_compression_of_the_source_is_declared() -> None:
+    case = a_case(LossyImageCompression="01", LossyImageCompressionRatio=10, LossyImageCompressionMethod="ISO_10918_1")
+    seg, report = read_back(compose(a_request(case)))
+    assert (seg.LossyImageCompression, seg.LossyImageCompressionRatio) == ("01", 10)
+    assert check(case.source, [seg, report], case.volume_hu) == ()
+
+
+def test_nothing_of_the_patient_or_the_study_reaches_a_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    case = a_case(PatientName="Canary Without Caret", PatientID="CANARY-7")
+    compose(a_request(case, options=options(lungs=True)))
+    assert not [text for text in ("Canary", "CANARY", STUDY_UID, SERIES_UID) if text in caplog.text]
 
 
 def test_composing_twice_gives_the_same_bytes(case: Case) -> None:
