@@ -34,8 +34,8 @@ def volume_cm3(lungs: Lungs, volume: Volume) -> float:
 
 
 @pytest.mark.parametrize("axes", AXES)
-@pytest.mark.parametrize("centre_lps", [(0.0, 0.0, 0.0), (25.0, -18.0, 400.0)])
-def test_both_lungs_are_found_in_any_axial_orientation(axes: str, centre_lps: Point) -> None:
+def test_both_lungs_are_found_in_any_axial_orientation_and_off_the_centre(axes: str) -> None:
+    centre_lps = (25.0, -18.0, 400.0)
     volume = a_volume(chest_hu(), a_grid((40, 150, 150), (2.5, 2.0, 2.0), axes=axes, centre_lps=centre_lps))
     lungs = find_lungs(volume)
     assert volume_cm3(lungs, volume) == pytest.approx(2 * LUNG_CM2 * 10.0, rel=0.04)
@@ -123,12 +123,12 @@ def test_one_lung_is_enough_and_keeps_its_side(side: int) -> None:
 @pytest.mark.parametrize("diameter_mm", [6.0, 12.0, 20.0])
 def test_the_mask_reaches_nodules_on_the_pleura(diameter_mm: float) -> None:
     centre = (110.0 - diameter_mm / 4, 0.0, 0.0)  # the lung ends at x = 110
-    volume = a_volume(chest_hu([Ball(centre_lps=centre, diameter_mm=diameter_mm)]), a_grid((60, 280, 280)))
+    volume = a_volume(chest_hu([Ball(centre_lps=centre, diameter_mm=diameter_mm)]), a_grid((30, 280, 280)))
     assert distance_mm(find_lungs(volume), volume, centre) < 2.5  # else it would be the radius, 3 mm or more
 
 
 def test_a_nodule_inside_does_not_leave_a_hole() -> None:
-    volume = a_volume(chest_hu([Ball(centre_lps=(65.0, 0.0, 0.0), diameter_mm=23.0)]), a_grid((60, 280, 280)))
+    volume = a_volume(chest_hu([Ball(centre_lps=(65.0, 0.0, 0.0), diameter_mm=23.0)]), a_grid((30, 280, 280)))
     lungs = find_lungs(volume)
     assert all(is_inside(lungs, volume, (65.0 + x, 0.0, 0.0)) for x in (-11.0, 0.0, 11.0))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -15,15 +16,31 @@ from inference.geometry import FloatArray
 from inference.pipeline import DENSE_BATCH, Pipeline, run
 from inference.volume import Volume
 from tests.support.predictors import DETECTION, FakePredictor, a_detector, a_head, identity
-from tests.support.series import Ball, chest_hu
+from tests.support.series import Ball
 from tests.support.volumes import a_grid, a_volume
 
 # From the most to the least dense: the fake's probability grows with the contrast to lung.
 BALLS = (
-    Ball(centre_lps=(70.0, 0.0, 10.0), diameter_mm=12.0, hu=40.0),
-    Ball(centre_lps=(-60.4, 20.3, -15.2), diameter_mm=9.0, hu=-60.0),
-    Ball(centre_lps=(-62.0, -31.0, 22.6), diameter_mm=14.0, hu=-120.0),
+    Ball(centre_lps=(40.0, 0.0, 10.0), diameter_mm=12.0, hu=40.0),
+    Ball(centre_lps=(-38.4, 20.3, -15.2), diameter_mm=9.0, hu=-60.0),
+    Ball(centre_lps=(-40.0, -15.0, 16.6), diameter_mm=14.0, hu=-120.0),
 )
+SHAPE, SPACING_MM = (48, 150, 190), (1.5, 1.0, 1.0)
+
+
+def a_child(balls: Sequence[Ball] = (), *, axes: str = "supine") -> Volume:
+    """A body of 170 x 130 mm, endless along z, with two lungs of 50 x 84 mm in it, and balls."""
+
+    def hu(points_lps: FloatArray) -> FloatArray:
+        x, y, _ = np.moveaxis(points_lps, -1, 0)
+        values = np.where(np.hypot(x / 85, y / 65) < 1, 40.0, -1000.0)
+        values[np.hypot((abs(x) - 38) / 25, y / 42) < 1] = -850.0
+        for ball in balls:
+            values[np.linalg.norm(points_lps - ball.centre_lps, axis=-1) <= ball.diameter_mm / 2] = ball.hu
+        return values
+
+    shape = (48, 190, 150) if axes == "on the side" else SHAPE
+    return a_volume(hu, a_grid(shape, SPACING_MM, axes=axes))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,7 +65,7 @@ def analysed(volume: Volume, detector: Contract | None = None, head: Contract | 
 
 @pytest.fixture(scope="module")
 def chest() -> Case:
-    return analysed(a_volume(chest_hu(BALLS)), a_quick_detector(stride=32), a_head())
+    return analysed(a_child(BALLS), a_quick_detector(stride=32), a_head())
 
 
 def test_every_ball_is_found_where_it_is_and_nothing_else(chest: Case) -> None:
@@ -65,7 +82,7 @@ def test_findings_are_numbered_from_the_most_certain_one(chest: Case) -> None:
 
 def test_sizes_are_those_of_the_balls(chest: Case) -> None:
     for finding, ball in zip(chest.result.findings, BALLS, strict=True):
-        assert finding.equivalent_diameter_mm == pytest.approx(ball.diameter_mm, abs=1.0)  # voxels of 1 x 1 x 2.5 mm
+        assert finding.equivalent_diameter_mm == pytest.approx(ball.diameter_mm, abs=1.0)  # voxels of 1 x 1 x 1.5 mm
         assert finding.long_axis.length_mm == pytest.approx(ball.diameter_mm, abs=1.5)
         assert finding.short_axis.length_mm == pytest.approx(ball.diameter_mm, abs=1.5)
         assert finding.volume_mm3 == pytest.approx(math.pi / 6 * ball.diameter_mm**3, rel=0.25)
@@ -118,7 +135,7 @@ def test_twice_is_once(chest: Case) -> None:
 
 @pytest.mark.parametrize("axes", ["feet first", "on the side"])
 def test_the_orientation_of_the_slices_changes_nothing_in_the_patient(chest: Case, axes: str) -> None:
-    turned = analysed(a_volume(chest_hu(BALLS), a_grid(axes=axes)), head=a_head()).result
+    turned = analysed(a_child(BALLS, axes=axes), head=a_head()).result
     assert len(turned.findings) == len(BALLS)
     for finding, other in zip(chest.result.findings, turned.findings, strict=True):
         assert math.dist(finding.centre_lps, other.centre_lps) < 0.3
@@ -127,7 +144,7 @@ def test_the_orientation_of_the_slices_changes_nothing_in_the_patient(chest: Cas
 
 
 def test_a_chest_without_nodules_has_no_findings() -> None:
-    result = analysed(a_volume(chest_hu()), head=a_head()).result
+    result = analysed(a_child(), head=a_head()).result
     assert result.findings == ()
     assert result.lungs.any()
 
@@ -150,13 +167,13 @@ def test_a_series_without_lungs_is_an_error_and_no_model_is_asked() -> None:
 
 def test_a_pipeline_without_a_detector_is_refused() -> None:
     with pytest.raises(ContractInvalid):
-        run(a_volume(chest_hu()), Pipeline(name="fake", detector=a_head(), head=None), FakePredictor(a_head()))
+        run(a_child(), Pipeline(name="fake", detector=a_head(), head=None), FakePredictor(a_head()))
 
 
 def test_the_detector_sees_all_of_the_lungs_in_windows_of_normalised_hounsfield_units() -> None:
     detector = a_quick_detector(stride=32)
     predictor = FakePredictor(detector, probability=identity)
-    volume = a_volume(chest_hu(), a_grid((30, 140, 140), (2.5, 2.0, 2.0)))
+    volume = a_child()
     run(volume, Pipeline(name="fake", detector=detector, head=None), predictor)
     windows = np.concatenate([question["window"] for _, question, _ in predictor.asked])
     assert {len(question["window"]) for _, question, _ in predictor.asked[:-1]} == {DENSE_BATCH}
