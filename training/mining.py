@@ -53,6 +53,6 @@ def _windows(scan: Scan) -> Iterator[tuple[slice, ...]]:
 
 @torch.no_grad()
 def _probability(network: Jnsc, volume_hu: np.ndarray) -> np.ndarray:
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # forward only: right at every size
         logits = network.decode(network.encode(normalised(volume_hu[None, None])))
     return torch.sigmoid(logits.float())[0, 0].numpy()

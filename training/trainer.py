@@ -108,7 +108,7 @@ def _losses(recipe: Recipe, phase: Phase, state: State, windows: list[Window]) -
     volume_BCKJI = normalised(np.stack([window.volume_hu for window in windows])[:, None])
     target_BCKJI = torch.from_numpy(np.stack([window.target for window in windows])[:, None])
     nodule_BCKJI = (target_BCKJI != NOTHING).float()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=recipe.precision == "bfloat16"):
         maps = state.network.encode(volume_BCKJI)
         logits_BCKJI = state.network.decode(maps)
         taps = state.network.tap(maps) if phase.classify else []
