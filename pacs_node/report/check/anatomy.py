@@ -38,11 +38,10 @@ def anatomy_problems(frames: Sequence[Frame], source: Source, volume_hu: Hu) -> 
     segments = _segments(frames, source)
     if not segments:
         return
-    clipped = np.clip(volume_hu, _AIR_HU, _TISSUE_HU)
-    here = _contrast_hu(clipped, segments)
+    here = _contrast_hu(volume_hu, segments)
     margin = max(_MARGIN_HU / math.sqrt(len(segments)), _LEAST_MARGIN_HU)
     for name, move in _moves(source).items():
-        there = _contrast_hu(clipped, [move(segment) for segment in segments])
+        there = _contrast_hu(volume_hu, [move(segment) for segment in segments])
         if there > here + margin:
             text = f"The nodules stand out more ({there:.0f} HU against {here:.0f} HU) {name}."
             yield Problem(code="seg.on_anatomy", text=text)
@@ -89,6 +88,7 @@ def _segment_contrast_hu(volume_hu: Hu, segment: Segment) -> float:
         if 0 <= k < len(volume_hu):
             corner, mask = _window(points, volume_hu.shape[1:])
             values = volume_hu[k, corner[0] : corner[0] + mask.shape[0], corner[1] : corner[1] + mask.shape[1]]
+            values = values.clip(_AIR_HU, _TISSUE_HU)
             inside.append(values[mask])
             around.append(values[_grown(mask) & ~mask])
     if not inside or not sum(values.size for values in around):

@@ -38,11 +38,13 @@ class Source:
     Parameters
     ----------
     slices : in the order given
+    positions_lps : shape (slices, 3), where their first pixels lie
     gap_mm : mean distance of neighbouring slices along the normal
     pixel_spacing_mm : distance of rows, distance of columns
     """
 
     slices: tuple[Slice, ...]
+    positions_lps: Array
     row_direction: Array
     column_direction: Array
     gap_mm: float
@@ -62,7 +64,7 @@ class Source:
 
     def slice_at(self, position_lps: Array) -> Slice | None:
         """The slice whose first pixel lies here, or None."""
-        distances = [float(np.abs(item.position_lps - position_lps).max()) for item in self.slices]
+        distances = np.abs(self.positions_lps - position_lps).max(axis=1)
         nearest = int(np.argmin(distances))
         return self.slices[nearest] if distances[nearest] <= POSITION_TOLERANCE_MM else None
 
@@ -90,9 +92,11 @@ def read_source(headers: Sequence[Dataset], frame_numbers: Sequence[int]) -> Sou
     orientation = np.asarray(_group(first, frame, "PlaneOrientationSequence").ImageOrientationPatient, float)
     measures = _group(first, frame, "PixelMeasuresSequence")
     normal = np.cross(orientation[:3], orientation[3:])
-    heights = np.asarray([float(item.position_lps @ normal) for item in slices])
+    positions = np.stack([item.position_lps for item in slices])
+    heights = positions @ normal
     return Source(
         slices=slices,
+        positions_lps=positions,
         row_direction=orientation[:3],
         column_direction=orientation[3:],
         gap_mm=float(np.ptp(heights)) / (len(heights) - 1) if len(heights) > 1 else float(measures.SliceThickness),

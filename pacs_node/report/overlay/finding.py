@@ -92,7 +92,7 @@ def _outline(picture: Picture, mask: Picture, colour: Rgb) -> None:
     corner = (max(box[0] - 8, 0), max(box[1] - 8, 0))
     inside = mask.crop((*corner, box[2] + 8, box[3] + 8))  # filters are slow, and the rest is empty
     edge = ImageChops.subtract(inside.filter(ImageFilter.MaxFilter(7)), inside.filter(ImageFilter.MinFilter(3)))
-    picture.paste(colour, corner, inside.point([value // 9 for value in range(256)]))
+    picture.paste(colour, corner, inside.point([value // 12 for value in range(256)]))
     picture.paste(colour, corner, edge)
 
 
