@@ -60,6 +60,7 @@ GROUNDS: dict[str, tuple[str, SeriesHeader, str]] = {
     "no pixels": ("series.no-pixels", a_header(change={7: {"pixels": None}}), "1 of 60"),
     "colour": ("series.pixel-format", a_header(**layout(samples=3, length=512 * 512 * 6)), "60 of 60"),
     "12 bits packed": ("series.pixel-format", a_header(**layout(bits_allocated=12)), "60 of 60"),
+    "the high bits in use": ("series.pixel-format", a_header(**layout(high_bit=15)), "60 of 60"),
     "a video": ("series.unsupported-transfer-syntax", a_header(transfer_syntax_uid=MPEG2), "60 of 60"),
     "a file cut short": ("series.truncated", a_header(change={7: layout(length=512 * 512 * 2 - 1)}), "1 of 60"),
     "frames not described": ("series.frame-count", a_header(change={7: layout(frames=2, length=2**20)}), "1 instances"),

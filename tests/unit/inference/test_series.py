@@ -131,6 +131,12 @@ class TestVolume:
             edit(path, lambda dataset: set_pixels(dataset, np.array([[65535, 0]], np.uint16)))
         assert volume_of(paths).volume_hu[0, 0].tolist() == [32767, -32768]
 
+    def test_an_intercept_beyond_16_bits_is_added_all_the_same(self, tmp_path: Path) -> None:
+        paths = a_series(tmp_path, slices=2, size=(1, 2), signed=False, rescale=(1.0, -40000.0))
+        for path in paths:
+            edit(path, lambda dataset: set_pixels(dataset, np.array([[65535, 40000]], np.uint16)))
+        assert volume_of(paths).volume_hu[0, 0].tolist() == [25535, 0]
+
     def test_bits_above_those_stored_are_not_part_of_the_value(self, tmp_path: Path) -> None:
         paths = a_series(tmp_path, slices=2, size=(1, 2), bits_stored=12, rescale=(1.0, 0.0))
         for path in paths:  # 12-bit 100 and -100 with other bits above
