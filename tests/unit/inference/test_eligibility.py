@@ -152,6 +152,11 @@ def test_positions_are_not_judged_where_one_is_missing() -> None:
     assert judge(header, LIMITS).codes == ("series.missing-geometry",)
 
 
+def test_positions_are_not_judged_where_slices_differ() -> None:
+    header = a_header(change={7: {"orientation": CORONAL, "position_lps": (0.0, -300.0, 0.0)}})
+    assert judge(header, LIMITS).codes == ("series.not-axial", "series.mixed-orientation")
+
+
 @pytest.mark.parametrize("orientation", [(2.0, 0, 0, 0, 1, 0), (1.0, 0, 0, 1, 0, 0), (0.0, 0, 0, 0, 0, 0)])
 def test_directions_that_are_none_are_missing_geometry(orientation: Cosines) -> None:
     assert judge(a_header(orientation=orientation), LIMITS).codes == ("series.missing-geometry",)
