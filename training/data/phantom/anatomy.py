@@ -132,7 +132,8 @@ def draw(layout: Layout, rng: np.random.Generator) -> Chest:
     warp = 2.5 * smooth_noise(rng, shape, 30)
     cage = _cage(layout, coarse) + 0.5 * warp + 0.8 * smooth_noise(rng, shape, 9)
     floor = _below_diaphragm(layout, coarse) + warp
-    lung = np.minimum.reduce([_lung(layout, side, cage, floor, coarse) for side in layout.sides]) + 0.5 * warp
+    lung = np.minimum.reduce([_lung(layout, side, cage, floor, coarse) for side in layout.sides])
+    lung = np.maximum(lung + 0.5 * warp, cage)
     parts = (lung, cage, floor, _heart(layout, coarse))
     lung, cage, floor, heart_mm = (refined(layout.scale * part, COARSE, layout.shape_kji) for part in parts)
     hu = _wall(layout, cage, rng)
