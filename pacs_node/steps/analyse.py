@@ -84,7 +84,7 @@ def pipeline_of(models: ModelRepository, job: records.Job) -> Pipeline:
 
 
 def _record_findings(node: Node, job: records.Job, holder: str, result: Result, key: str) -> None:
-    identity = identity_of(job)
+    identity = identity_of(job, node.config.report)
     nodules = [
         records.FoundNodule(
             number=f.number,

@@ -100,9 +100,9 @@ def composed(what: Composition) -> tuple[report.Document, ...]:
         predecessor=stored.read_document(what.predecessor) if what.predecessor else None,
     )
     documents = report.compose(request)
-    problems = check.check(
-        source, [document.dataset for document in documents], volume_hu=None if volume is None else volume.volume_hu
-    )
+    sent = [stored.decoded(stored.encoded(document)) for document in documents]  # what leaves, not what was meant
+    volume_hu = None if volume is None else volume.volume_hu
+    problems = check.check(source, sent, volume_hu=volume_hu, frame_numbers=frames)
     if problems:
         raise ResultInvalid(f"the own check refused the result: {', '.join(sorted({p.code for p in problems}))}")
     return documents
@@ -121,7 +121,7 @@ def _composition(
         paths=tuple(node.files.path(instance.file_key) for instance in mine),
         result=result,
         reasons=job.reasons,
-        identity=identity_of(job),
+        identity=identity_of(job, node.config.report),
         detector=node.models.contract(job.pipeline),
         options=node.config.report,
         station=node.config.scp.ae_title,
