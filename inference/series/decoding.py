@@ -27,6 +27,7 @@ NATIVE = {
 }
 """byte order of implicit, explicit, deflated and big endian, whose pixels are not compressed (PS3.5 A.1 to A.5)"""
 
+RLE = "1.2.840.10008.1.2.5"
 PLUGINS = {
     "1.2.840.10008.1.2.4.51": "pylibjpeg",
     "1.2.840.10008.1.2.4.57": "pylibjpeg",
@@ -38,7 +39,7 @@ PLUGINS = {
     "1.2.840.10008.1.2.4.201": "pylibjpeg",
     "1.2.840.10008.1.2.4.202": "pylibjpeg",
     "1.2.840.10008.1.2.4.203": "pylibjpeg",
-    "1.2.840.10008.1.2.5": "pylibjpeg",
+    RLE: "pylibjpeg",
 }
 """pydicom plug-in for JPEG of 12 bits, JPEG lossless, JPEG-LS, JPEG 2000, HTJ2K and RLE (PS3.5 A.4). Named, because
 pydicom by itself takes pylibjpeg for JPEG-LS, which is four times slower. JPEG baseline has 8 bits: no CT numbers."""
@@ -95,10 +96,10 @@ def _decoded_frames(instance: SliceHeader, layout: PixelLayout) -> Iterator[Stor
     with open_instance(instance.path) as file:
         file.seek(layout.offset)
         data = file.read(layout.length)
-    for frame in generate_frames(data, number_of_frames=layout.frames):
-        size = codestream_size(frame)
-        if size not in (None, (instance.rows, instance.columns)):
-            raise SeriesUnreadable("a compressed frame is not of the size that the header says")
+    if syntax != RLE:  # whose decoder is told the size
+        for frame in generate_frames(data, number_of_frames=layout.frames):
+            if codestream_size(frame) != (instance.rows, instance.columns, layout.samples):
+                raise SeriesUnreadable("a compressed frame is not of the size that the header says")
     decoder = get_decoder(syntax)
     options = {
         "rows": instance.rows,
@@ -114,8 +115,8 @@ def _decoded_frames(instance: SliceHeader, layout: PixelLayout) -> Iterator[Stor
     yield from (array for array, _ in frames)
 
 
-def codestream_size(frame: bytes) -> tuple[int, int] | None:
-    """Rows and columns that a JPEG, JPEG-LS or JPEG 2000 codestream states; None for others (RLE has no size).
+def codestream_size(frame: bytes) -> tuple[int, int, int] | None:
+    """Rows, columns and components that a JPEG, JPEG-LS or JPEG 2000 codestream states; None if it is none of them.
 
     References
     ----------
@@ -123,12 +124,12 @@ def codestream_size(frame: bytes) -> tuple[int, int] | None:
     """
     if frame[:4] == b"\xff\x4f\xff\x51":
         width, height, left, top = struct.unpack(">4I", frame[8:24])
-        return height - top, width - left
+        return height - top, width - left, int.from_bytes(frame[40:42])
     position = 2
     while frame[:2] == b"\xff\xd8" and frame[position : position + 1] == b"\xff":
         marker, length = struct.unpack(">BH", frame[position + 1 : position + 4])
         if marker in START_OF_FRAME:
-            rows, columns = struct.unpack(">HH", frame[position + 5 : position + 9])
-            return rows, columns
+            rows, columns, components = struct.unpack(">HHB", frame[position + 5 : position + 10])
+            return rows, columns, components
         position += 2 + length
     return None

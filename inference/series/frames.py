@@ -53,7 +53,7 @@ def slices_of(
     extent : from `pixel_extent`
     """
     pixels = _pixel_layout(frames[0], extent)
-    first = 0 if frames[0].integer("NumberOfFrames") is None else 1
+    first = 1 if frames[0].items("PerFrameFunctionalGroupsSequence") else 0
     return tuple(_slice(path, syntax, number, frame, pixels) for number, frame in enumerate(frames, start=first))
 
 

@@ -218,6 +218,18 @@ class TestBrokenFiles:
             edit(path, lambda dataset: setattr(dataset, "Rows", 32))
         assert "not of the size" in self.failure(paths, lambda path: None)
 
+    def test_a_frame_that_does_not_state_its_size(self, tmp_path: Path) -> None:
+        paths = a_series(tmp_path, slices=3, transfer_syntax=JPEG2000Lossless)
+        assert "not of the size" in self.failure(
+            paths, lambda path: patch(path, b"\xff\x4f\xff\x51", b"\xff\x4f\xff\x50")
+        )
+
+    def test_a_frame_of_more_components_than_its_header_says(self, tmp_path: Path) -> None:
+        paths = a_series(tmp_path, slices=3, transfer_syntax=JPEG2000Lossless)
+        # Csiz, then Ssiz (16 bits, signed), XRsiz and YRsiz of the one component
+        one, many = b"\x00\x01\x8f\x01\x01", b"\x40\x00\x8f\x01\x01"
+        assert "not of the size" in self.failure(paths, lambda path: patch(path, one, many))
+
     def test_fewer_frames_than_the_header_says(self, tmp_path: Path) -> None:
         (path,) = a_series(tmp_path, slices=4, enhanced=True, transfer_syntax=RLELossless)
         eligibility = judged([path])

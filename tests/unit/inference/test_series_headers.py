@@ -150,6 +150,10 @@ class TestHeaders:
             assert {getattr(item, name) for item in multi.slices} == {getattr(item, name) for item in single.slices}
         assert {item.image_type[:3] for item in multi.slices} == {item.image_type for item in single.slices}
 
+    def test_a_single_frame_instance_that_counts_its_frame_has_no_frame_number(self, tmp_path: Path) -> None:
+        series = the_series(a_series(tmp_path, slices=2, NumberOfFrames=1))
+        assert [item.frame for item in series.slices] == [0, 0]
+
     def test_a_frame_without_a_position_is_missing_geometry(self, tmp_path: Path) -> None:
         paths = a_series(tmp_path, slices=5, enhanced=True)
         edit(paths[0], lambda dataset: delattr(dataset.PerFrameFunctionalGroupsSequence[2], "PlanePositionSequence"))
