@@ -52,7 +52,7 @@ def identity(phantom: Phantom) -> SeriesIdentity:
 
 
 def write(phantom: Phantom, directory: Path, *, transfer_syntax: str = ExplicitVRLittleEndian) -> list[Path]:
-    """Write a phantom as one DICOM file a slice, and `truth.json`.
+    """Write a phantom as one DICOM file a slice; `truth.json` comes last, so where it is the series is complete.
 
     Parameters
     ----------
@@ -66,13 +66,13 @@ def write(phantom: Phantom, directory: Path, *, transfer_syntax: str = ExplicitV
     """
     directory.mkdir(parents=True, exist_ok=True)
     uids = identity(phantom)
-    (directory / "truth.json").write_text(truth_json(phantom, uids.study_uid, uids.series_uid))
     paths = []
     for number, k in enumerate(reversed(range(len(phantom.volume_hu))), start=1):
         instance = _instance(phantom, uids, k, number)
         _encode(instance, UID(transfer_syntax))
         paths.append(directory / f"CT{number:04d}.dcm")
         instance.save_as(paths[-1], enforce_file_format=True)
+    (directory / "truth.json").write_text(truth_json(phantom, uids.study_uid, uids.series_uid))
     return paths
 
 
