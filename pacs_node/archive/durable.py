@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -61,6 +61,15 @@ def make_folder(folder: Path) -> None:
     make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     sync_folder(folder.parent)
+
+
+def make_folders(parent: Path, names: Sequence[str]) -> None:
+    """Create many folders in one, durably, with one sync."""
+    if not all((parent / name).is_dir() for name in names):
+        make_folder(parent)
+        for name in names:
+            (parent / name).mkdir(exist_ok=True)
+        sync_folder(parent)
 
 
 def sync_folder(folder: Path) -> None:

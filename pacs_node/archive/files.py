@@ -12,16 +12,24 @@ synced. A stored instance never changes. Called from `steps`; several processes 
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from pathlib import Path
 
 from pacs_node.archive import part10
-from pacs_node.archive.durable import Workspace, make_folder, rename_new, sync_folder, translated, write_all
+from pacs_node.archive.direct import DirectFile
+from pacs_node.archive.durable import (
+    Workspace,
+    make_folder,
+    make_folders,
+    rename_new,
+    sync_folder,
+    translated,
+    write_all,
+)
 from pacs_node.domain.identifiers import InstanceUid, SeriesUid, StudyUid
 from pacs_node.domain.instance import Receipt, StoreOutcome, StoreRequest
 from pacs_node.errors import InstanceConflict, InstanceUnreadable, NotFound, StorageFailed, StorageFull
@@ -45,6 +53,7 @@ class InstanceFiles:
         self._root = root
         self._minimum_free_bytes = minimum_free_bytes
         self._workspace = Workspace(root / "incoming")
+        self._is_prepared = False
 
     def clean(self) -> None:
         """Remove the drafts of processes that have died; raises StorageFailed."""
@@ -61,6 +70,9 @@ class InstanceFiles:
         """
         with translated():
             path = self._workspace.new_path()
+            if not self._is_prepared:
+                make_folders(self._root / "instances", [f"{number:02x}" for number in range(256)])
+                self._is_prepared = True
             room = os.statvfs(self._root)
             if room.f_bavail * room.f_frsize < self._minimum_free_bytes:
                 raise StorageFull
@@ -131,35 +143,21 @@ class FileDraft:
         self._path = path
         self._request = request
         self._hash = hashlib.sha256()
-        self._size_bytes = 0
-        self._descriptor = os.open(path, _OPEN_NEW, _MODE)
+        self._file = DirectFile(path)
         head = part10.head(request)
         self._head_bytes = len(head)
-        try:
-            write_all(self._descriptor, head)
-        except OSError:
-            self.discard()
-            raise
+        self._file.write(head)
+        self._is_open = True
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Append to the dataset; raises StorageFull or StorageFailed."""
         with translated():
-            write_all(self._descriptor, chunk)
+            self._file.write(chunk)
         self._hash.update(chunk)
-        self._size_bytes += len(chunk)
 
-    @contextmanager
-    def dataset(self) -> Iterator[memoryview]:
-        """The dataset written so far, to look at; only the pages that are read take memory."""
-        if not self._size_bytes:
-            yield memoryview(b"")
-            return
-        with (
-            mmap.mmap(self._descriptor, 0, prot=mmap.PROT_READ) as mapped,
-            memoryview(mapped) as whole,
-            whole[self._head_bytes :] as view,
-        ):
-            yield view
+    def dataset(self) -> AbstractContextManager[memoryview]:
+        """The dataset written so far, to look at."""
+        return self._file.view(self._head_bytes)
 
     def commit(
         self, study_instance_uid: StudyUid, series_instance_uid: SeriesUid, received_at: datetime
@@ -185,17 +183,16 @@ class FileDraft:
 
     def discard(self) -> None:
         """Remove what was written; harmless after commit."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self._is_open:
+            self._is_open = False
+            self._file.close()
             with suppress(OSError):  # left over, it is removed with the workspace
                 self._path.unlink(missing_ok=True)
 
     def _placed(self, receipt: Receipt, target: Path) -> tuple[StoreOutcome, Receipt]:
-        os.pwrite(self._descriptor, part10.note(receipt), self._head_bytes - part10.NOTE_BYTES)
+        self._file.overwrite(self._head_bytes - part10.NOTE_BYTES, part10.note(receipt))
         if not target.exists():
-            make_folder(target.parent)
-            os.fsync(self._descriptor)
+            self._file.sync()
             with suppress(FileExistsError):
                 rename_new(self._path, target)
                 sync_folder(target.parent)
@@ -212,7 +209,7 @@ class FileDraft:
             return StoreOutcome.ALREADY_STORED, stored
         folder = self._root / "conflicts"
         make_folder(folder)
-        os.fsync(self._descriptor)
+        self._file.sync()
         self._path.replace(folder / f"{target.parent.name}{target.stem}-{receipt.sha256}.dcm")
         sync_folder(folder)
         raise InstanceConflict(f"other content is stored with this UID: {stored.sha256}, refused {receipt.sha256}")
@@ -226,7 +223,7 @@ class FileDraft:
             sop_class_uid=self._request.sop_class_uid,
             transfer_syntax_uid=self._request.transfer_syntax_uid,
             file_key=f"instances/{digest[:2]}/{digest[2:]}.dcm",
-            size_bytes=self._size_bytes,
+            size_bytes=self._file.size_bytes - self._head_bytes,
             sha256=self._hash.hexdigest(),
             calling_ae_title=self._request.calling_ae_title,
             peer_address=self._request.peer_address,

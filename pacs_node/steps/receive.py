@@ -25,7 +25,7 @@ MOST_WAITING = 100_000
 """Receipts that wait while the index cannot be written; about 100 MB."""
 RETRY_S = 1.0
 GATHER_S = 0.2
-"""How long the index waits for more after the first receipt: its transactions sync the disk that instances need, too."""
+"""How long the index waits for more after the first receipt; its transactions sync the disk that instances need, too."""
 
 
 class Receiver:

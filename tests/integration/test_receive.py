@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pydicom
 import pytest
@@ -284,7 +285,7 @@ def test_a_port_that_is_taken_is_a_configuration_error(node: ReceivingNode, tmp_
 @pytest.mark.parametrize(
     "settings", [{"maximum_pdu_bytes": 0}, {"callers": (Caller(ae_title="CT1", addresses=("10.0.0.0/33",)),)}]
 )
-def test_settings_that_cannot_work_are_a_configuration_error(tmp_path: Path, settings: dict[str, object]) -> None:
+def test_settings_that_cannot_work_are_a_configuration_error(tmp_path: Path, settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigInvalid), receiving_node(tmp_path, **settings):
         pass
 

@@ -23,6 +23,7 @@ from pydicom.uid import (
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import Verification
 
+from pacs_node.demo.pacs import free_port
 from pacs_node.dimse import pacs, scu
 from pacs_node.errors import (
     InstanceUnreadable,
@@ -34,7 +35,7 @@ from pacs_node.errors import (
     PeerUnreachable,
 )
 from tests.support.instances import a_file, an_instance
-from tests.support.peers import dcmtk, free_port, orthanc, scripted, storescp
+from tests.support.peers import dcmtk, orthanc, scripted, storescp
 from tests.support.wire import ABORT
 
 EXPLICIT = str(ExplicitVRLittleEndian)
@@ -311,7 +312,7 @@ def test_a_peer_that_drips_is_given_up_in_time(tmp_path: Path) -> None:
 
 def test_a_peer_that_stops_reading_is_given_up_in_time(tmp_path: Path) -> None:
     path = a_file(tmp_path, an_instance(PixelData=bytes(30_000_000)))
-    done = []
+    done: list[bool] = []
 
     def stops_reading(connection: socket.socket) -> None:
         accept(connection)

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -87,7 +87,9 @@ def receiving_node(root: Path, *, minimum_free_bytes: int = 0, **settings: Any) 
         receiver.close()
 
 
-def sent(association: Requestor, dataset: Dataset, content: bytes | None = None, context_id: int = 1) -> int | None:
+def sent(
+    association: Requestor, dataset: Dataset, content: bytes | memoryview | None = None, context_id: int = 1
+) -> int | None:
     """The status of a C-STORE of these bytes, or of the dataset in Explicit VR Little Endian."""
     request = command.store_request(1, str(dataset.SOPClassUID), str(dataset.SOPInstanceUID))
     response = association.exchange(context_id, request, encoded(dataset) if content is None else content)
@@ -132,7 +134,7 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(folder: Path, **settings: object) -> Iterator[Orthanc]:
+def orthanc(folder: Path, environment: Mapping[str, str] | None = None, **settings: object) -> Iterator[Orthanc]:
     """Orthanc with its storage in the folder, and with DICOMweb if that is installed."""
     if shutil.which("Orthanc") is None:
         pytest.skip("Orthanc is not installed")
@@ -153,7 +155,7 @@ def orthanc(folder: Path, **settings: object) -> Iterator[Orthanc]:
     }
     path = folder / "orthanc.json"
     path.write_text(json.dumps(configured))
-    with running(["Orthanc", str(path)]):
+    with running(["Orthanc", str(path)], **(environment or {})):
         peer = scu.Peer(name="orthanc", ae_title="ORTHANC", host="127.0.0.1", port=port)
         await_echo(peer)
         yield Orthanc(peer=peer, url=f"http://127.0.0.1:{web}")
