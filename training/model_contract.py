@@ -39,6 +39,12 @@ LIMITS = SeriesLimits(
     minimum_coverage_mm=100.0,
 )
 
+SOURCES = (
+    "LIDC-IDRI nodules of three or more readers through LUNA16 and NODE21 (CC BY 3.0)",
+    "background: C3N-00247 (CPTAC, CC BY 3.0) and ACRIN-FLT-Breast_001 (CC BY 3.0), not marked by anyone",
+    "synthetic phantoms with LIDC nodule shapes",
+)
+
 
 def dense_contract(
     network: Jnsc, trained_on: Mapping[str, Any], evaluation: Mapping[str, Any], operating_score: float
@@ -61,7 +67,7 @@ def dense_contract(
         features=tuple(zip(names, STRIDES, network.config.bins, strict=True)),
         head="jnsc_head",
         label_rule="voxels of the reference mask of LUNA16 (nodules of three or more readers)",
-        trained_on=trained_on,
+        trained_on={**trained_on, "sources": SOURCES},
         evaluation=evaluation,
     )
 
@@ -79,7 +85,7 @@ def head_contract(head: JnscHead, trained_on: Mapping[str, Any], evaluation: Map
         outputs=outputs,
         classes=CLASSES,
         label_rule="median of the readers' malignancy ratings: below 3 benign, above 3 malignant, 3 not used (paper 4)",
-        trained_on=trained_on,
+        trained_on={**trained_on, "sources": SOURCES},
         evaluation=evaluation,
     )
 
