@@ -1,4 +1,4 @@
-"""`make demo` as a newcomer sees it: the phantom, a real Triton, the trained models, a PACS, and the way between them."""
+"""`make demo` as a newcomer sees it: phantom, Triton, trained models, PACS, and the way between them."""
 
 from __future__ import annotations
 
