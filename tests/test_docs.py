@@ -15,7 +15,7 @@ import pytest
 import typer
 
 from inference.errors import InferenceError
-from pacs_node.cli import app
+from pacs_node.cli import command_line
 from pacs_node.config import Config, load
 from pacs_node.domain.delivery import DELIVERY
 from pacs_node.domain.job import JOB
@@ -74,7 +74,7 @@ def test_the_diagram_of_states_is_the_table_of_transitions(table: Mapping[tuple[
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_every_command_in_a_text_exists(path: Path) -> None:
-    known = set(_commands(typer.main.get_command(app)))
+    known = set(_commands(typer.main.get_command(command_line())))
     named = set(re.findall(r"pulmonode ([a-z]+(?: [a-z]+)?)", _text(path)))
     assert {name for name in named if name not in known and name.split()[0] not in known} == set()
 

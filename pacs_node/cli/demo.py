@@ -8,12 +8,6 @@ from typing import Annotated
 import typer
 
 from pacs_node import log
-from pacs_node.demo.show import run_demo
-
-HELP = (
-    "Start a PACS and a node, send a chest CT as a scanner would, and show what comes back: a table of findings, SEG,"
-    " SR and pictures. Without --ct a synthetic phantom is made and sent."
-)
 
 
 def demo(
@@ -22,7 +16,12 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of the phantom; from 10000 on its nodules were never trained on.")] = 10001,
     timeout_s: Annotated[float, typer.Option(help="How long to wait for the answer.")] = 900.0,
 ) -> None:
-    """Run the demo; exits with 1 if the answer did not arrive."""
+    """Send a chest CT through a node to a PACS, and show what comes back; exits with 1 if nothing does.
+
+    Starts both. Without --ct a synthetic phantom is made and sent.
+    """
+    from pacs_node.demo.show import run_demo
+
     log.configure("WARNING")
     if not run_demo(ct, folder, seed, timeout_s):
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""`pulmonode node`: run the node and look after it."""
+"""`pulmonode node`: run the node and look after it. `status` is asked often, so it imports nothing of the others."""
 
 from __future__ import annotations
 
@@ -12,10 +12,6 @@ import typer
 from pacs_node.archive.queries import jobs, machine, studies
 from pacs_node.cli.options import AsJson, ConfigFile, configured, opened
 from pacs_node.printing import show_facts, show_json, show_rows
-from pacs_node.processes import check as doctor
-from pacs_node.processes import serve as receiving
-from pacs_node.processes import up as everything
-from pacs_node.processes import work as working
 
 app = typer.Typer(no_args_is_help=True, help="Run the node and look after it.")
 
@@ -23,12 +19,16 @@ app = typer.Typer(no_args_is_help=True, help="Run the node and look after it.")
 @app.command()
 def up(config: ConfigFile = None) -> None:
     """Run the whole node in the foreground: SCP, workers and, where it is embedded, Triton. Ctrl-C stops it."""
+    from pacs_node.processes import up as everything
+
     everything.up(configured(config), config, _stop_event())
 
 
 @app.command()
 def serve(config: ConfigFile = None) -> None:
     """Only receive: the SCP, the index and the sweep. Several may run beside `node work` on other machines."""
+    from pacs_node.processes import serve as receiving
+
     receiving.serve(configured(config), _stop_event())
 
 
@@ -38,12 +38,16 @@ def work(
     queue: Annotated[list[str] | None, typer.Option(help="Only this kind of work: io, gpu or deliver.")] = None,
 ) -> None:
     """Only work: plan, analyse, compose and deliver what was received."""
+    from pacs_node.processes import work as working
+
     working.work(configured(config), tuple(queue or ()))
 
 
 @app.command()
 def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Examine database, disk, broker, models, inference and destinations, and say what to do about each fault."""
+    from pacs_node.processes import check as doctor
+
     found = list(doctor.check_node(configured(config)))
     rows = [
         asdict(item) | {"is_well": item.is_well if as_json else "ok" if item.is_well else "FAULT"} for item in found

@@ -81,7 +81,10 @@ def _show(analyses: list[Analysis], *, as_json: bool) -> None:
     if not analyses:
         say("No series of this folder is a chest CT that a rule matches; `pulmonode rule explain` says why.")
     for analysis in analyses:
-        rows = _facts(analysis)["findings"]
+        rows = [
+            finding | {"centre_lps_mm": ", ".join(f"{value:.1f}" for value in finding["centre_lps_mm"])}
+            for finding in _facts(analysis)["findings"]
+        ]
         show_rows(rows, as_json=False, title="Findings (research use only)", empty="No nodule was found.")
         for reason in analysis.reasons:
             say(f"Not analysed: {reason.text} [{reason.code}]")
@@ -102,7 +105,7 @@ def _facts(analysis: Analysis) -> dict[str, Any]:
 def _finding(finding: Finding) -> dict[str, Any]:
     return {
         "number": finding.number,
-        "centre_lps_mm": ", ".join(f"{value:.1f}" for value in finding.centre_lps),
+        "centre_lps_mm": finding.centre_lps,
         "diameter_mm": finding.equivalent_diameter_mm,
         "long_axis_mm": finding.long_axis.length_mm,
         "short_axis_mm": finding.short_axis.length_mm,
