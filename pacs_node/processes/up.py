@@ -49,10 +49,13 @@ class _Child:
             self.process = subprocess.Popen(self.arguments, env=self.environment, preexec_fn=_die_with_parent)
             log.event("process_started", process=self.name, pid=self.process.pid)
 
-    def stop(self, timeout_s: float) -> None:
+    def terminate(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+
+    def wait(self, timeout_s: float) -> None:
         if self.process is None:
             return
-        self.process.terminate()
         try:
             self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -81,7 +84,9 @@ def up(config: Config, config_file: Path | None, stop: threading.Event) -> None:
                 triton.keep_alive()
     finally:
         for child in children:
-            child.stop(timeout_s=15)
+            child.terminate()
+        for child in children:
+            child.wait(timeout_s=15)
         if triton is not None:
             triton.stop()
         log.event("node_stopped")
