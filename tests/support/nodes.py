@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import psutil
 
+from pacs_node.archive.queries.machine import Machine, count_states
+from pacs_node.archive.session import Database
 from pacs_node.config import Config, Destination, load
 from pacs_node.demo.pacs import free_port
 from pacs_node.dimse import scu
@@ -54,9 +56,22 @@ class RunningNode:
 
     def asked(self, *arguments: str) -> Any:
         """What `pulmonode ... --json` prints for this node."""
-        command = [sys.executable, "-m", "pacs_node", *arguments, "--config", str(self.config_file), "--json"]
-        done = subprocess.run(command, capture_output=True, check=True, env=clean_environment())
+        done = self.told(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+    def told(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`pulmonode ...` for this node, whatever comes of it."""
+        return pulmonode(*arguments, "--config", str(self.config_file))
+
+    def states(self, of: Machine) -> dict[str, int]:
+        """How many rows are in which state, from the database itself: `node status` takes a second to start."""
+        database = Database(self.config.database_url)
+        try:
+            with database.transaction() as tx:
+                return count_states(tx, of)
+        finally:
+            database.close()
 
     def send(self, paths: Sequence[Path], calling_ae_title: str = "CT1") -> None:
         """Send files as a scanner would."""
@@ -67,6 +82,12 @@ class RunningNode:
         children = psutil.Process(self.process.pid).children(recursive=False)
         found = [child for child in children if child.is_running() and verb in child.cmdline()]
         return [process for child in found for process in [child, *child.children(recursive=True)]]
+
+
+def pulmonode(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-m", "pacs_node", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=clean_environment())
 
 
 def kill(processes: Sequence[psutil.Process]) -> None:
