@@ -17,7 +17,7 @@ from pacs_node.dimse.header import is_transfer_syntax
 from pacs_node.domain.identifiers import is_ae_title
 
 REJECTED_PERMANENT, BY_SERVICE_USER = 0x01, 0x01
-CALLING_NOT_RECOGNISED, CALLED_NOT_RECOGNISED = 0x03, 0x07
+NO_REASON, CALLING_NOT_RECOGNISED, CALLED_NOT_RECOGNISED = 0x01, 0x03, 0x07
 """PS3.8 section 9.3.4, table 9-21: result, source, and reasons of A-ASSOCIATE-RJ."""
 
 _DICOM_ROOT = "1.2.840.10008."
@@ -42,13 +42,16 @@ def handle_requested(event: Any, called_ae_title: str | None, callers: Sequence[
     """
     association = event.assoc
     request = association.requestor.primitive
-    calling = str(request.calling_ae_title).strip()
-    if called_ae_title is not None and str(request.called_ae_title).strip() != called_ae_title:
-        _reject(association, CALLED_NOT_RECOGNISED)
-    elif not is_caller(callers, calling, association.requestor.address_info.address):
-        _reject(association, CALLING_NOT_RECOGNISED)
-    else:
-        association.acceptor.supported_contexts = supported(request.presentation_context_definition_list)
+    reason: int | None = NO_REASON
+    try:
+        contexts = supported(request.presentation_context_definition_list)
+        reason = _objection(association, called_ae_title, callers)
+    finally:  # the library goes on after an error here, and would accept the association
+        if reason is not None:
+            association.acse.send_reject(REJECTED_PERMANENT, BY_SERVICE_USER, reason)
+            association.kill()
+    if reason is None:
+        association.acceptor.supported_contexts = contexts
 
 
 def is_caller(callers: Sequence[Caller], ae_title: str, address: str) -> bool:
@@ -81,9 +84,15 @@ def supported(proposed: Iterable[PresentationContext]) -> list[PresentationConte
 
 
 def _is_within(address: str, networks: Sequence[str]) -> bool:
-    return any(ipaddress.ip_address(address) in ipaddress.ip_network(network, strict=False) for network in networks)
+    caller = ipaddress.ip_address(address)
+    if isinstance(caller, ipaddress.IPv6Address) and caller.ipv4_mapped is not None:
+        caller = caller.ipv4_mapped
+    return any(caller in ipaddress.ip_network(network, strict=False) for network in networks)
 
 
-def _reject(association: Any, reason: int) -> None:
-    association.acse.send_reject(REJECTED_PERMANENT, BY_SERVICE_USER, reason)
-    association.kill()
+def _objection(association: Any, called_ae_title: str | None, callers: Sequence[Caller]) -> int | None:
+    request = association.requestor.primitive
+    if called_ae_title is not None and str(request.called_ae_title).strip() != called_ae_title:
+        return CALLED_NOT_RECOGNISED
+    calling, address = str(request.calling_ae_title).strip(), association.requestor.address_info.address
+    return None if is_caller(callers, calling, address) else CALLING_NOT_RECOGNISED

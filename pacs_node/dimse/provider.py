@@ -37,6 +37,8 @@ OnEvent = Callable[[str, dict[str, object]], None]
 
 TURN_S = 1.0
 """The timers of an association are looked at at least that often."""
+_MOST_WAITING = 32
+"""Messages other than C-STORE that wait for their service; more stay in the socket."""
 _ESTABLISHED = "Sta6"
 _AWAITING_CLOSE = "Sta13"
 _CLOSED, _INVALID_PDU = "Evt17", "Evt19"
@@ -126,6 +128,7 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
 
     def __init__(self, association: NodeAssociation, ring: Callable[[], None]) -> None:
         super().__init__(association)
+        self.daemon = True
         self._run_loop_delay = 0
         self._alarm = _Alarm()
         self._ring = ring
@@ -152,6 +155,9 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
         """Take the PDUs that have arrived; wait for more if there is nothing else to do. True if one was complete."""
         connection = self.socket.socket
         if connection is None or not self.event_queue.empty():
+            return False
+        if self.assoc.dimse.msg_queue.qsize() > _MOST_WAITING:
+            self._alarm.wait_for(None, TURN_S)
             return False
         if self.state_machine.current_state == _AWAITING_CLOSE:
             self._await_close(connection)
@@ -250,10 +256,11 @@ class _Alarm:
             if self._descriptor >= 0:
                 os.eventfd_write(self._descriptor, 1)
 
-    def wait_for(self, connection: socket.socket, timeout_s: float) -> bool:
+    def wait_for(self, connection: socket.socket | None, timeout_s: float) -> bool:
         """Whether the connection has something to read; returns early when rung."""
         poll = select.poll()
-        poll.register(connection, select.POLLIN)
+        if connection is not None:
+            poll.register(connection, select.POLLIN)
         poll.register(self._descriptor, select.POLLIN)
         ready = {descriptor for descriptor, _ in poll.poll(timeout_s * 1000)}
         if self._descriptor in ready:

@@ -177,7 +177,7 @@ class _Connection(RequestHandler):  # type: ignore[misc]
         acceptor.maximum_length = entity.maximum_pdu_size
         acceptor.implementation_class_uid = entity.implementation_class_uid
         acceptor.implementation_version_name = entity.implementation_version_name
-        acceptor.supported_contexts = listener.contexts
+        acceptor.supported_contexts = []  # until the request has been looked at
         settings = listener.settings
         called = settings.ae_title.strip() if settings.require_called_ae_title else None
         association.bind(evt.EVT_REQUESTED, handle_requested, [called, settings.callers])

@@ -82,6 +82,8 @@ def store(peer: Peer, paths: Sequence[Path], *, calling_ae_title: str, timeout_s
     InstanceUnreadable : a file is not DICOM
     """
     files = [_read(path) for path in paths]
+    if not files:
+        return ()
     with Requestor(peer, calling_ae_title, _proposed(files), timeout_s) as association:
         return tuple(_store(association, file, number % 0xFFFF + 1) for number, file in enumerate(files))
 

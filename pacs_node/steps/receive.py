@@ -25,7 +25,7 @@ MOST_WAITING = 100_000
 """Receipts that wait while the index cannot be written; about 100 MB."""
 RETRY_S = 1.0
 GATHER_S = 0.2
-"""How long the index waits for more after the first receipt; its transactions sync the disk that instances need, too."""
+"""How long the index waits for more after the first receipt; its transactions sync the same disk as the instances."""
 
 
 class Receiver:
@@ -137,7 +137,7 @@ class _Recorder:
         with self._changed:
             self._is_closing = True
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(timeout_s)
 
     def _run(self) -> None:
         while (group := self._next_group()) is not None:

@@ -14,7 +14,8 @@ from random import Random
 import psutil
 import pytest
 
-from pacs_node.dimse import scu
+from pacs_node.dimse import command, scu
+from pacs_node.dimse.pdu import COMMAND, p_data
 from tests.support.instances import an_instance, encoded
 from tests.support.nodes import eventually
 from tests.support.peers import ReceivingNode, receiving_node
@@ -203,3 +204,18 @@ def test_the_node_lives_through_garbage_on_an_association(node: ReceivingNode) -
             wire.send(*map(bytes, pdus))
     assert scu.echo(node.peer, calling_ae_title="CT1").seconds < 10
     eventually(lambda: has_nothing_open(node), timeout_s=60)
+
+
+def test_a_flood_of_echoes_waits_in_the_socket(node: ReceivingNode) -> None:
+    """A peer that asks without reading the answers must not fill the memory of the node."""
+    echo = command.echo_request(1, "1.2.840.10008.1.1")
+    pdu = next(p_data(1, COMMAND, echo, 16384))
+    with Wire(node.peer, contexts=[("1.2.840.10008.1.1", "1.2.840.10008.1.2")]) as wire:
+        wire.socket.settimeout(1)
+        with pytest.raises(TimeoutError):
+            for _ in range(1000):
+                wire.send(pdu * 1000)
+        [association] = node.server._listener.ae.active_associations
+        assert association.dimse.msg_queue.qsize() < 5000
+        wire.reset()
+    eventually(lambda: has_nothing_open(node), timeout_s=20)

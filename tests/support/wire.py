@@ -47,11 +47,11 @@ def _item(kind: int, content: bytes) -> bytes:
 
 
 class Wire:
-    """An open association as requestor; context 1 is CT in Explicit VR Little Endian."""
+    """An open association as requestor; context 1 is CT in Explicit VR Little Endian unless others are given."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, contexts: Sequence[tuple[str, str]] = ()) -> None:
         self.socket = socket.create_connection((peer.host, peer.port), 10)
-        self.socket.sendall(an_association_request(peer.ae_title))
+        self.socket.sendall(an_association_request(peer.ae_title, contexts=contexts))
         assert self.receive()[0] == 2, "the association was not accepted"
 
     def __enter__(self) -> Wire:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from pydicom.uid import AllTransferSyntaxes, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless
 from pynetdicom import AllStoragePresentationContexts, QueryRetrievePresentationContexts
 from pynetdicom.presentation import build_context
 
 from pacs_node.config import Caller
-from pacs_node.dimse.handlers import is_caller, is_storage, supported
+from pacs_node.dimse.handlers import handle_requested, is_caller, is_storage, supported
 
 CT, VERIFICATION = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.1"
 CT1 = Caller(ae_title="CT1", addresses=("192.0.2.7", "10.1.0.0/16", "2001:db8::/32"))
@@ -21,6 +23,8 @@ CT1 = Caller(ae_title="CT1", addresses=("192.0.2.7", "10.1.0.0/16", "2001:db8::/
         ((CT1,), "CT1", "192.0.2.7", True),
         ((CT1,), "CT1", "10.1.200.3", True),
         ((CT1,), "CT1", "2001:db8::5", True),
+        ((CT1,), "CT1", "::ffff:10.1.200.3", True),
+        ((CT1,), "CT1", "::ffff:10.2.200.3", False),
         ((CT1,), "CT1", "192.0.2.8", False),
         ((CT1,), "ct1", "192.0.2.7", False),
         ((CT1,), "CT2", "192.0.2.7", False),
@@ -80,3 +84,55 @@ def test_contexts_of_one_class_are_taken_together() -> None:
 def test_unknown_encodings_and_other_services_are_not_supported() -> None:
     proposed = [build_context(CT, ["1.2.840.113619.5.2"]), QueryRetrievePresentationContexts[0]]
     assert [str(context.abstract_syntax) for context in supported(proposed)] == [VERIFICATION]
+
+
+class FakeAssociation:
+    """An association at the moment of its request."""
+
+    def __init__(self, called: str, calling: str, contexts: object) -> None:
+        request = SimpleNamespace(
+            called_ae_title=called, calling_ae_title=calling, presentation_context_definition_list=contexts
+        )
+        self.requestor = SimpleNamespace(primitive=request, address_info=SimpleNamespace(address="192.0.2.7"))
+        self.acceptor = SimpleNamespace(supported_contexts=[])
+        self.acse = self
+        self.rejected: tuple[int, ...] = ()
+
+    def send_reject(self, *reason: int) -> None:
+        self.rejected = reason
+
+    def kill(self) -> None:
+        assert self.rejected
+
+
+def requested(association: FakeAssociation, called_ae_title: str | None = "NODE") -> FakeAssociation:
+    handle_requested(SimpleNamespace(assoc=association), called_ae_title, (CT1,))
+    return association
+
+
+def test_a_request_that_may_come_gets_its_contexts() -> None:
+    association = requested(FakeAssociation("NODE ", " CT1", [build_context(CT)]))
+    assert association.rejected == ()
+    assert len(association.acceptor.supported_contexts) == 2
+
+
+@pytest.mark.parametrize(
+    ("called", "calling", "reason"), [("ANOTHER", "CT1", 7), ("node", "CT1", 7), ("NODE", "CT2", 3), ("X", "X", 7)]
+)
+def test_a_request_that_may_not_come_is_rejected_for_good(called: str, calling: str, reason: int) -> None:
+    """PS3.8 table 9-21: result 1 (permanent), source 1 (service user), reason 3 (calling) or 7 (called)."""
+    association = requested(FakeAssociation(called, calling, [build_context(CT)]))
+    assert association.rejected == (1, 1, reason)
+    assert association.acceptor.supported_contexts == []
+
+
+def test_any_called_title_is_taken_where_it_does_not_matter() -> None:
+    assert requested(FakeAssociation("ANOTHER", "CT1", []), called_ae_title=None).rejected == ()
+
+
+def test_a_request_that_cannot_be_read_is_rejected() -> None:
+    """The library would swallow the error and accept the association."""
+    association = FakeAssociation("NODE", "CT1", None)
+    with pytest.raises(TypeError):
+        requested(association)
+    assert association.rejected == (1, 1, 1)
