@@ -73,7 +73,7 @@ def facts(finding: Finding) -> tuple[tuple[str, str], ...]:
         ("Attenuation", f"{finding.mean_hu:.0f} \u00b1 {finding.sd_hu:.0f} HU"),
         ("Type", str(finding.attenuation)),
         ("Side", str(finding.laterality) if finding.laterality is not None else "unknown"),
-        ("Probability of cancer", malignancy),
+        ("Malignancy by model", malignancy),
         ("Certainty", f"{100.0 * finding.score:.0f} %"),
     )
 

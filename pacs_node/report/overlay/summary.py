@@ -82,7 +82,7 @@ def _table(pen: Pen, findings: Sequence[Finding], box: tuple[int, int, int, int]
         pen.text((x + 20, y + 28 + (MOST + 1) * ROW), more, MUTED, font(15), anchor="lm")
 
 
-_SHORT = {"Probability of cancer": "Cancer", "Attenuation": "HU"}
+_SHORT = {"Malignancy by model": "Malign.", "Attenuation": "HU"}
 
 
 def _row(pen: Pen, x: int, middle: int, cells: Sequence[str], number: int | None = None) -> None:
