@@ -16,8 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from inference.errors import InferenceError
+from inference.errors import InferenceError, PredictorUnavailable
 from inference.triton import TritonServer, launch
+from inference.triton.wheel import find_wheel
 from pacs_node import log
 from pacs_node.config import Config
 from pacs_node.node import build
@@ -72,9 +73,12 @@ def up(config: Config, config_file: Path | None, stop: threading.Event) -> None:
     """
     config.data.mkdir(parents=True, exist_ok=True)
     build(config).database.close()
-    children = [_child(name, config_file) for name in ("serve", "work")]
-    triton = _Embedded(config) if config.triton.mode == "embedded" else None
+    mode = _mode(config)
+    children = [_child(name, config_file, mode) for name in ("serve", "work")]
+    triton = _Embedded(config) if mode == "embedded" else None
     try:
+        for child in children:
+            child.keep_alive()
         if triton is not None:
             triton.start()
         while not stop.wait(0.2):
@@ -90,6 +94,18 @@ def up(config: Config, config_file: Path | None, stop: threading.Event) -> None:
         if triton is not None:
             triton.stop()
         log.event("node_stopped")
+
+
+def _mode(config: Config) -> str:
+    """Who runs the models: ONNX Runtime in the workers where the embedded server does not run on this machine."""
+    if config.triton.mode == "embedded":
+        try:
+            find_wheel()
+        except PredictorUnavailable as error:
+            log.event("triton_not_started", code=error.code, mode="onnx")
+            sys.stderr.write(f"pulmonode: {error}; meanwhile ONNX Runtime runs the models\n")
+            return "onnx"
+    return config.triton.mode
 
 
 class _Embedded:
@@ -148,12 +164,13 @@ class _Embedded:
             log.event("triton_not_restarted", code=error.code)
 
 
-def _child(name: str, config_file: Path | None) -> _Child:
+def _child(name: str, config_file: Path | None, mode: str) -> _Child:
     arguments = [sys.executable, "-m", "pacs_node", "node", name]
     if config_file is not None:
         arguments += ["--config", str(config_file)]
     quiet = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"}
-    return _Child(name=name, arguments=arguments, environment=quiet | dict(os.environ))
+    settings = {"PULMONODE_TRITON__MODE": mode}
+    return _Child(name=name, arguments=arguments, environment=quiet | dict(os.environ) | settings)
 
 
 def _die_with_parent() -> None:
