@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.live import Live
 
 from training import export as exporting
+from training import refit as refitting
 from training import run, state, trainer
 from training.data import luna16, splits
 from training.evaluation import patches, phantoms, report
@@ -78,7 +79,10 @@ def fit(
     run.begin(chosen, data, folder)
     bank = run.training_bank(chosen, data, cache, console.print)
     with (folder / run.LOSSES).open("a", buffering=1, encoding="utf-8") as file, Live(console=console) as live:
-        trainer.fit(chosen, bank, folder, _Reporter(csv.writer(file), live, chosen.steps))
+        done = trainer.fit(chosen, bank, folder, _Reporter(csv.writer(file), live, chosen.steps))
+    if chosen.refit:
+        run.note(folder, {"refit": refitting.refit(chosen, bank, done)})
+        state.save(done, folder)
 
 
 @app.command()

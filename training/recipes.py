@@ -44,6 +44,7 @@ class Recipe:
         wrong gradients at 2^3 voxels (windows of 32), hence for windows of 48 and more only
     clip : largest norm of the gradient
     average : decay of the running mean of the weights, which is what is exported; 0 = the weights themselves
+    refit : fit the head once more on the finished network, see `training.refit`
     phantoms : seeds of the phantoms trained on
     seed : of everything random
     parity : largest difference between torch and ONNX that export accepts
@@ -60,6 +61,7 @@ class Recipe:
     precision: Literal["float32", "bfloat16"] = "float32"
     clip: float = 1.0
     average: float = 0.0
+    refit: bool = False
     phantoms: tuple[int, ...] = ()
     seed: int = 1
     parity: float = 1e-4
@@ -110,6 +112,7 @@ def jnsc_cpu() -> Recipe:
         precision="bfloat16",
         dice=1.0,
         average=0.99,
+        refit=True,
         phantoms=tuple(range(1, 13)),
     )
 

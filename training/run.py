@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,13 @@ def begin(recipe: Recipe, data: Path, folder: Path) -> None:
             raise ValueError(f"{folder} holds a run of another recipe or of other data")
         return
     path.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+
+def note(folder: Path, more: Mapping[str, Any]) -> None:
+    """Add to `run.json`."""
+    path = folder / RUN
+    about = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**about, **more}, indent=2) + "\n", encoding="utf-8")
 
 
 def recipe_of(folder: Path) -> Recipe:
