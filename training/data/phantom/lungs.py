@@ -21,7 +21,7 @@ from training.data.phantom.tubes import Tubes, chain, joined, paint, splat
 POINTS_PER_MM3 = 3.5e-3
 SMALLEST_VESSEL_MM, THICK_MM, SMALLEST_AIRWAY_MM = 0.36, 0.9, 1.25
 WALL_HU, OUTER_WALL_HU, LUMEN_HU, FISSURE_HU = -120.0, 20.0, -985.0, 175.0
-NEAR_MM = 6.0
+NEAR_MM = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from training.data.phantom.model import Placement, Profile
 from training.data.phantom.tubes import Tubes, paint
 
 MARGIN_MM = 9  # room around a shape for its soft edge and its spicules
+SCALES = (0.92, 1.08)  # little enough to keep the readers' ratings
 APART_MM = 8.0
 TRIES = 2000
 EDGE_MM = (1.6, 1.2, 0.9, 0.6, 0.4)
@@ -86,7 +87,7 @@ def choose(shapes: tuple[NoduleShape, ...], profile: Profile, rng: np.random.Gen
     wanted_mm = np.exp(rng.uniform(np.log(low), np.log(high), count))
     wanted_mm[0] = max(wanted_mm[0], min(8.0, high))
     sizes = np.array([shape.diameter_mm for shape in shapes])
-    usable = np.flatnonzero((sizes >= low) & (sizes <= high))
+    usable = np.flatnonzero((sizes * SCALES[0] >= low) & (sizes * SCALES[1] <= high))
     chosen: list[NoduleShape] = []
     for size in wanted_mm:
         nearest = usable[np.argsort(np.abs(np.log(sizes[usable] / size)))][:25]
@@ -130,7 +131,7 @@ def add(
 
 def _turned(shape: NoduleShape, rng: np.random.Generator) -> Field:
     """Signed distance to the shape in 1 mm voxels, turned to one of the 48 orientations of a cube, with a margin."""
-    scale = rng.uniform(0.9, 1.1)
+    scale = rng.uniform(*SCALES)
     voxels = np.transpose(shape.voxels, rng.permutation(3))
     voxels = np.flip(voxels, tuple(np.flatnonzero(rng.random(3) < 0.5)))
     voxels = np.pad(voxels, int(np.ceil(MARGIN_MM / VOXEL_MM)))

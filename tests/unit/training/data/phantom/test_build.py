@@ -71,7 +71,7 @@ def test_the_truth_describes_its_masks(seed: int) -> None:
         assert np.linalg.norm(phantom.grid.lps_from_kji(centre) - nodule.centre_lps) < 1
         assert voxels.sum() * phantom.grid.voxel_mm3 == pytest.approx(nodule.volume_mm3, rel=0.2)
         assert nodule.diameter_mm == pytest.approx((6 * nodule.volume_mm3 / np.pi) ** (1 / 3))
-        assert all(voxels.any(axis=other)[[0, -1]].all() for other in ((1, 2), (0, 2), (0, 1)))
+        assert all(np.asarray(voxels.any(axis=other))[[0, -1]].all() for other in ((1, 2), (0, 2), (0, 1)))
         assert 1 <= nodule.malignancy <= 5
 
 

@@ -7,6 +7,7 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from training.data.phantom.lidc_packing import DEMO_PATIENTS
@@ -35,7 +36,7 @@ def test_packed_shapes_are_nodules_of_4_to_30_mm_in_their_boxes(pool: Pool) -> N
         assert 4 <= shape.diameter_mm <= 30
         assert min(shape.ratings.values()) >= 1
         assert max(shape.ratings.values()) <= 6
-        assert all(shape.voxels.any(axis=other)[[0, -1]].all() for other in ((1, 2), (0, 2), (0, 1)))
+        assert all(np.asarray(shape.voxels.any(axis=other))[[0, -1]].all() for other in ((1, 2), (0, 2), (0, 1)))
 
 
 @pytest.mark.data
