@@ -1,4 +1,4 @@
-"""`contract.json`: all that pre- and post-processing must know about a model. Nothing about a model is hard-coded elsewhere.
+"""`contract.json`: all that pre- and post-processing must know about a model; nothing of it is hard-coded elsewhere.
 
 Written by `training.export`, read by `inference.pipeline`, the registry, the predictors (tensor shapes) and the docs.
 """

@@ -64,7 +64,7 @@ class Grid:
         )
 
     def resampled(self, spacing_mm: Spacing) -> Grid:
-        """A grid of other spacing over the same box: the first voxel centres coincide, the last lies inside the old box."""
+        """A grid of other spacing over the same box: first voxel centres coincide, the last lies inside the old box."""
         old = zip(self.shape_kji, self.spacing_mm, spacing_mm, strict=True)
         shape = tuple(int(np.floor((count - 1) * before / after + 1e-6)) + 1 for count, before, after in old)
         return Grid(
