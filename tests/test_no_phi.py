@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import dcmread
@@ -157,13 +158,13 @@ def _triton() -> str:
 
 
 def _ct(folder: Path, study: str) -> list[Path]:
-    options = {
+    options: dict[str, Any] = {
         "analysed": {"balls": [Ball(centre_lps=(70, 0, 0), diameter_mm=14)]},
         "short": {"slices": 10},
         "damaged": {"transfer_syntax": JPEGLSLossless},
         "refused": {"slices": 1},
     }[study]
-    paths = a_chest_series(folder, **{"slices": 40, "study": study, **CANARIES, **options})
+    paths = a_chest_series(folder, **CANARIES, **{"slices": 40, "study": study, **options})
     for path in paths:
         edit(path, lambda dataset: dataset.private_block(0x0029, "CANARY MAKER", create=True).add_new(1, "LO", PRIVATE))
     if study == "damaged":

@@ -61,12 +61,12 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         small_pacs(folder / "pacs") as pacs,
         running_node(folder / "node", settings=settings, destinations=[pacs.destination]) as node,
     ):
-        first = eventually(lambda: _server(node))
+        first = _server(node)
         node.send(find_files(folder / "ct" / "before"))
         eventually(lambda: node.states(DELIVERIES) == {"delivered": 1}, timeout_s=180)
         checks = node.asked("node", "check")
         kill([first])
-        second = eventually(lambda: _server(node, other_than=first.pid), timeout_s=120)
+        second = _server(node, other_than=first.pid)
         node.send(find_files(folder / "ct" / "after"))
         eventually(lambda: node.states(DELIVERIES) == {"delivered": 2}, timeout_s=180)
         stubs, shared_memory = second.children(recursive=True), _shared_memory(second)
@@ -115,10 +115,14 @@ def test_nothing_of_the_server_outlives_the_node(story: Story) -> None:
     assert [path for path in story.shared_memory if path.exists()] == []
 
 
-def _server(node: RunningNode, other_than: int = 0) -> psutil.Process | None:
+def _server(node: RunningNode, other_than: int = 0) -> psutil.Process:
+    """The server of this node as soon as there is one."""
+    return eventually(lambda: _servers(node, other_than), timeout_s=120)[0]
+
+
+def _servers(node: RunningNode, other_than: int) -> list[psutil.Process]:
     children = psutil.Process(node.process.pid).children()
-    found = [child for child in children if child.name() == "tritonserver" and child.pid != other_than]
-    return found[0] if found else None
+    return [child for child in children if child.name() == "tritonserver" and child.pid != other_than]
 
 
 def _shared_memory(server: psutil.Process) -> list[Path]:
