@@ -158,13 +158,14 @@ def _triton() -> str:
 
 
 def _ct(folder: Path, study: str) -> list[Path]:
-    options: dict[str, Any] = {
+    choices: dict[str, dict[str, Any]] = {
         "analysed": {"balls": [Ball(centre_lps=(70, 0, 0), diameter_mm=14)]},
         "short": {"slices": 10},
         "damaged": {"transfer_syntax": JPEGLSLossless},
         "refused": {"slices": 1},
-    }[study]
-    paths = a_chest_series(folder, **CANARIES, **{"slices": 40, "study": study, **options})
+    }
+    options: dict[str, Any] = {"slices": 40, "study": study, **CANARIES, **choices[study]}
+    paths = a_chest_series(folder, **options)
     for path in paths:
         edit(path, lambda dataset: dataset.private_block(0x0029, "CANARY MAKER", create=True).add_new(1, "LO", PRIVATE))
     if study == "damaged":

@@ -123,8 +123,8 @@ def test_a_repetition_gives_the_same_instances_byte_for_byte(running: Running, c
     before, history = running.result(), _events(running.study())
     told = running.node.told(*command)
     assert (told.returncode, told.stderr) == (0, "")
-    study = eventually(lambda: (now := running.study()) and _events(now) > history and now, every_s=0.5)
-    assert len(study["jobs"]) == 1
+    eventually(lambda: _events(running.study()) > history, every_s=0.5)
+    assert len(running.study()["jobs"]) == 1
     eventually(lambda: running.node.states(STUDIES) == {"planned": 1, "receiving": 1})
     running.await_delivery()
     assert running.result() == before
