@@ -45,7 +45,7 @@ def test_dice_loss_is_worked_out_over_windows_with_a_nodule_only() -> None:
 
 def test_dice_loss_without_any_nodule_is_zero_and_has_a_gradient() -> None:
     logits = torch.zeros(1, 1, 2, 2, 2, requires_grad=True)
-    dice_loss(logits, torch.zeros(1, 1, 2, 2, 2)).backward()
+    dice_loss(logits, torch.zeros(1, 1, 2, 2, 2)).backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None and logits.grad.abs().max() == 0
 
 
