@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from pacs_node.config import Config
 from pacs_node.node import build
 from pacs_node.steps.sweep import ring_anew
@@ -19,6 +21,8 @@ def work(config: Config, queues: tuple[str, ...] = ()) -> None:
     node = build(config)
     ring_anew(node)
     node.database.close()
+    # Celery warns of root because pickled messages could then do anything; ours are JSON with one number.
+    warnings.filterwarnings("ignore", message=".*superuser privileges.*")
     app = celery_app(config)
     add_tasks(app, lambda: build(config))
     worker = app.Worker(
