@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -69,18 +70,29 @@ def test_the_lungs_are_found_where_they_were_drawn(phantom: Phantom) -> None:
     assert overlap > 0.95
 
 
-def test_the_command_writes_a_series_with_its_truth(tmp_path: Path) -> None:
+def run_command(out: Path, threads: int) -> str:
+    """`python -m training.data.phantom` with a number of threads for BLAS; what it printed."""
     command = [sys.executable, "-m", "training.data.phantom", "--seed", str(SEED), "--profile", "small"]
-    root = Path(__file__).parents[2]
     done = subprocess.run(
-        [*command, "--out", str(tmp_path), "--transfer-syntax", "rle"],
+        [*command, "--out", str(out), "--transfer-syntax", "rle"],
         check=True,
         capture_output=True,
         text=True,
         timeout=120,
-        cwd=root,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)},
     )
-    truth = json.loads((tmp_path / "truth.json").read_text())
-    assert "SYNTHETIC PHANTOM" in done.stdout
-    assert len(list(tmp_path.glob("*.dcm"))) == len(make(SEED, SMALL).volume_hu)
-    assert len(truth["nodules"]) >= 1
+    return done.stdout
+
+
+def test_the_command_writes_the_same_series_with_its_truth_on_any_number_of_threads(
+    phantom: Phantom, tmp_path: Path
+) -> None:
+    printed = run_command(tmp_path / "one", threads=1)
+    run_command(tmp_path / "two", threads=2)
+    truths = [json.loads((tmp_path / name / "truth.json").read_text()) for name in ("one", "two")]
+    assert "SYNTHETIC PHANTOM" in printed
+    assert len(list((tmp_path / "one").glob("*.dcm"))) == len(phantom.volume_hu)
+    assert len(truths[0]["nodules"]) == len(phantom.nodules)
+    assert truths[0] == truths[1]
+    assert truths[0]["series_uid"] == identity(phantom).series_uid

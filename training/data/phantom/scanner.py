@@ -9,11 +9,11 @@ Point spread: 0.45-0.60 mm soft, 0.30-0.40 mm sharp with edge enhancement. Calle
 from __future__ import annotations
 
 import numpy as np
-from scipy import fft
+from scipy import fft, sparse
 
 from inference.geometry import Grid
 from inference.volume import HuArray
-from training.data.phantom.fields import Field, spline_matrix
+from training.data.phantom.fields import Field, along, interpolated
 from training.data.phantom.model import Profile, Protocol
 
 RANGE_HU = (-1024, 3071)
@@ -60,14 +60,13 @@ def scan(hu: Field, profile: Profile, protocol: Protocol, rng: np.random.Generat
     int16 HU, shape of the grid, within -1024..3071, -1024 outside the circle of the field of view; and the grid
     """
     grid = series_grid(profile, protocol.thickness_mm)
-    slices = np.tensordot(_slice_profile(grid, len(hu)), hu, axes=(1, 0))
+    slices = along(_slice_profile(grid, len(hu)), hu, 0)
     line = (np.arange(profile.pixels) - (profile.pixels - 1) / 2) * profile.pixel_mm + (len(hu) - 1) / 2
-    matrix = spline_matrix(len(hu), line)
     transfer, shaping = _filters(profile, protocol)
     outside = np.hypot(*np.meshgrid(line - line.mean(), line - line.mean())) > profile.pixels * profile.pixel_mm / 2
     volume = np.empty(grid.shape_kji, np.int16)
     for k, slice_hu in enumerate(slices):
-        pixels = matrix @ slice_hu @ matrix.T
+        pixels = np.ascontiguousarray(interpolated(slice_hu, (line, line)))
         noise = rng.standard_normal(pixels.shape, dtype=np.float32) * _noise_share(pixels, profile.pixel_mm)
         spectrum = fft.rfft2(pixels) * transfer + fft.rfft2(noise) * shaping
         volume[k] = np.clip(np.rint(fft.irfft2(spectrum, s=pixels.shape)), *RANGE_HU)
@@ -75,7 +74,7 @@ def scan(hu: Field, profile: Profile, protocol: Protocol, rng: np.random.Generat
     return volume, grid
 
 
-def _slice_profile(grid: Grid, count: int) -> Field:
+def _slice_profile(grid: Grid, count: int) -> sparse.csr_array:
     """Share of each 1 mm layer in each slice (a box of the thickness); shape (slices, count), rows sum to 1."""
     thickness = grid.spacing_mm[0]
     middle = (count - 1) / 2 + (np.arange(grid.shape_kji[0]) - (grid.shape_kji[0] - 1) / 2) * thickness
@@ -83,7 +82,7 @@ def _slice_profile(grid: Grid, count: int) -> Field:
     low = np.maximum(middle[:, None] - thickness / 2, layer - 0.5)
     high = np.minimum(middle[:, None] + thickness / 2, layer + 0.5)
     overlap = np.maximum(high - low, 0)
-    return np.asarray(overlap / overlap.sum(axis=1, keepdims=True), np.float32)
+    return sparse.csr_array((overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32))
 
 
 def _filters(profile: Profile, protocol: Protocol) -> tuple[Field, Field]:

@@ -4,33 +4,48 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 
-from training.data.phantom.fields import along_axes, blend, coverage, refined, smooth_noise, spline_matrix
+from training.data.phantom.fields import along, blend, coverage, interpolated, refined, smooth_noise
 
 
-def test_a_cubic_is_interpolated_exactly() -> None:
+def test_a_cubic_is_interpolated_exactly_away_from_the_ends() -> None:
     def cubic(x: np.ndarray) -> np.ndarray:
-        return 2 - x + 0.5 * x**2 - 0.03 * x**3
+        return 2 - x + 0.05 * x**2 - 0.001 * x**3
 
-    at = np.array([0.0, 0.3, 4.7, 8.25, 9.0])
-    assert spline_matrix(10, at) @ cubic(np.arange(10.0)) == pytest.approx(cubic(at), abs=1e-4)
+    at = np.array([15.0, 17.3, 20.7, 24.25])
+    assert interpolated(cubic(np.arange(40.0)), [at]) == pytest.approx(cubic(at), abs=1e-4)
+
+
+def test_samples_keep_their_values() -> None:
+    samples = np.random.default_rng(1).normal(size=(5, 6, 7))
+    same = interpolated(samples, [np.arange(float(n)) for n in samples.shape])
+    assert same == pytest.approx(samples, abs=1e-5)
 
 
 def test_the_end_sample_is_repeated_beyond_the_ends() -> None:
     samples = np.array([3.0, 1.0, 4.0, 1.0, 5.0])
-    assert spline_matrix(5, np.array([-7.0, 11.0])) @ samples == pytest.approx([3, 5], abs=1e-5)
+    assert interpolated(samples, [np.array([-7.0, 11.0])]) == pytest.approx([3, 5], abs=1e-5)
 
 
-def test_each_axis_gets_its_own_matrix() -> None:
-    field = np.arange(24.0).reshape(2, 3, 4)
-    summed = along_axes(field, [np.ones((1, 2)), np.eye(3), np.array([[1.0, 0, 0, 0]])])
-    assert summed[:, :, 0].tolist() == [[0 + 12, 4 + 16, 8 + 20]]
+def test_each_axis_has_its_own_positions() -> None:
+    samples = np.arange(64.0).reshape(4, 4, 4)
+    chosen = interpolated(samples, [np.array([1.0]), np.array([0.0, 3.0]), np.array([2.0, 0.0])])
+    assert chosen.tolist() == [[pytest.approx([18, 16], abs=1e-4), pytest.approx([30, 28], abs=1e-4)]]
+
+
+def test_a_matrix_applies_to_the_axis_asked_for() -> None:
+    field = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)
+    assert (
+        along(sparse.csr_array(np.ones((1, 3), np.float32)), field, 1).tolist() == field.sum(axis=1)[:, None].tolist()
+    )
 
 
 def test_refining_puts_the_first_samples_on_top_of_each_other() -> None:
-    coarse = np.broadcast_to(np.arange(6.0)[:, None, None], (6, 6, 6))
-    fine = refined(coarse, 2, (9, 9, 9))
-    assert fine[:, 4, 4] == pytest.approx(np.arange(9) / 2, abs=1e-5)
+    coarse = np.random.default_rng(4).normal(size=(6, 7, 8))
+    fine = refined(coarse, 2, (9, 12, 11))
+    assert fine.shape == (9, 12, 11)
+    assert fine[::2, ::2, ::2] == pytest.approx(coarse[:5, :6, :6], abs=1e-5)
 
 
 def test_noise_has_unit_variance_and_its_correlation_length() -> None:
