@@ -33,7 +33,7 @@ class Profile:
     pixels, pixel_mm : matrix and pixel spacing of the finished slices
     thicknesses_mm : slice thicknesses to draw from; slices touch, so spacing = thickness
     nodules : fewest and most true nodules
-    diameters_mm : smallest and largest equivalent diameter of them, before the pleura cuts off what is outside the lung
+    diameters_mm : least and largest diameter of their shapes; smoothing takes off up to 5 %, the pleura more
     distractors : fewest and most findings that are not nodules
     """
 
