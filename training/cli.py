@@ -38,7 +38,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Look at the training data.")
 app.add_typer(data_app, name="data")
 console = Console()
 
-DataOption = Annotated[Path, typer.Option("--data", envvar="PULMONODE_DATA", help="The shared data folder.")]
+DataOption = Annotated[Path, typer.Option("--data", help="The folder that holds luna16_nodules and ct.")]
 
 
 def main() -> None:
