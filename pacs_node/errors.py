@@ -11,6 +11,8 @@
     |- NotFound               archive.not-found        permanent
     |- DatabaseUnavailable    database.unavailable     retryable
     |- BrokerUnavailable      broker.unavailable       retryable
+    |- SeriesChanged          series.changed           retryable
+    |- WorkerLost             job.worker-lost          permanent
     |- ResultInvalid          result.invalid           permanent: the own check refused a result
     |- PeerUnreachable        peer.unreachable         retryable
     |  `- PeerTimeout         peer.timeout             retryable
@@ -98,6 +100,19 @@ class BrokerUnavailable(NodeError):
 
     code = "broker.unavailable"
     retryable = True
+
+
+class SeriesChanged(NodeError):
+    """The series is no longer what the job was planned on; a new plan is on its way."""
+
+    code = "series.changed"
+    retryable = True
+
+
+class WorkerLost(NodeError):
+    """Every attempt at this job ended with the worker that made it; it is not tried again by itself."""
+
+    code = "job.worker-lost"
 
 
 class ResultInvalid(NodeError):

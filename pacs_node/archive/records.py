@@ -36,6 +36,7 @@ class Instance:
     file_key: str
     sha256: str
     calling_ae_title: str
+    received_at: datetime
     is_own_result: bool
 
 

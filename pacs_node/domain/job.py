@@ -32,7 +32,7 @@ class JobEvent(StrEnum):
     FIND = "find"
     """the analysis succeeded"""
     REFUSE = "refuse"
-    """the analysis is impossible; a report will say why"""
+    """there can be no findings; a report will say why"""
     COMPOSE = "compose"
     """a worker begins to write the result"""
     FINISH = "finish"
@@ -65,6 +65,7 @@ JOB = {
     (S.COMPOSING, E.DELAY): S.ANALYSED,
     (S.COMPOSING, E.EXPIRE): S.ANALYSED,
     (S.COMPOSING, E.FAIL): S.FAILED,
+    (S.COMPOSING, E.REFUSE): S.ANALYSED,
     (S.COMPOSING, E.SUPERSEDE): S.SUPERSEDED,
     (S.DONE, E.RETRY): S.QUEUED,
     (S.FAILED, E.RETRY): S.QUEUED,

@@ -24,9 +24,9 @@ from pacs_node.domain.identifiers import JobId
 from pacs_node.domain.job import JobEvent, JobState
 from pacs_node.domain.retry import ANALYSE, delay_s
 from pacs_node.domain.rule import Reason
-from pacs_node.errors import NodeError
+from pacs_node.errors import NodeError, SeriesChanged, WorkerLost
 from pacs_node.node import Node
-from pacs_node.steps.identity import identity_of, tracking_uid
+from pacs_node.steps.identity import identity_of, input_digest, inputs_of, tracking_uid
 from pacs_node.steps.lease import kept, new_holder
 
 
@@ -42,7 +42,7 @@ def analyse_job(node: Node, job_id: JobId) -> None:
     started = time.monotonic()
     try:
         with kept(node, JOBS, job_id, holder):
-            paths = [node.files.path(i.file_key) for i in instances if i.series_instance_uid == job.series_instance_uid]
+            paths = _paths(node, job, instances)
             result = analysed(paths, pipeline_of(node.models, job), node.predictor())
             key = node.files.store_result(f"findings-{job_id}-{job.attempt}.npz", findings.encoded(result))
     except (InferenceError, NodeError) as error:
@@ -50,6 +50,15 @@ def analyse_job(node: Node, job_id: JobId) -> None:
         return
     _record_findings(node, job, holder, result, key)
     log.event("job_analysed", job_id=job_id, findings=len(result.findings), duration_s=time.monotonic() - started)
+
+
+def _paths(node: Node, job: records.Job, instances: Sequence[records.Instance]) -> list[Path]:
+    if job.attempt > ANALYSE.attempts:
+        raise WorkerLost
+    mine = inputs_of(job, instances)
+    if input_digest(mine, ()) != job.input_digest:
+        raise SeriesChanged
+    return [node.files.path(instance.file_key) for instance in mine]
 
 
 def analysed(paths: Sequence[Path], pipeline: Pipeline, predictor: Predictor) -> Result:

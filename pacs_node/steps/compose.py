@@ -20,11 +20,11 @@ from pacs_node.domain.identifiers import InstanceUid, JobId
 from pacs_node.domain.job import JobEvent, JobState
 from pacs_node.domain.retry import COMPOSE, delay_s
 from pacs_node.domain.rule import Reason
-from pacs_node.errors import NodeError, ResultInvalid
+from pacs_node.errors import NodeError, ResultInvalid, WorkerLost
 from pacs_node.node import Node
 from pacs_node.report import check, stored
 from pacs_node.steps.analyse import loaded
-from pacs_node.steps.identity import identity_of
+from pacs_node.steps.identity import identity_of, inputs_of
 from pacs_node.steps.lease import kept, new_holder
 
 
@@ -65,6 +65,8 @@ def compose_result(node: Node, job_id: JobId) -> None:
     started = time.monotonic()
     try:
         with kept(node, JOBS, job_id, holder):
+            if job.attempt > COMPOSE.attempts:
+                raise WorkerLost
             documents = composed(_composition(node, job, instances, before))
             kept_files = [_kept(node, job, document) for document in documents]
     except (InferenceError, NodeError) as error:
@@ -116,9 +118,8 @@ def _composition(
 ) -> Composition:
     reports = [item.file_key for item in before if item.role == report.DocumentRole.SR]
     result = None if job.findings_key is None else findings.decoded(node.files.path(job.findings_key).read_bytes())
-    mine = [instance for instance in instances if instance.series_instance_uid == job.series_instance_uid]
     return Composition(
-        paths=tuple(node.files.path(instance.file_key) for instance in mine),
+        paths=tuple(node.files.path(instance.file_key) for instance in inputs_of(job, instances)),
         result=result,
         reasons=job.reasons,
         identity=identity_of(job, node.config.report),
@@ -153,13 +154,20 @@ def _record_result(node: Node, job: records.Job, holder: str, items: Sequence[re
 
 
 def _record_failure(node: Node, job: records.Job, holder: str, error: InferenceError | NodeError) -> None:
+    """Try again later; else say why there are no findings; and fail if not even that can be said."""
     wait_s = delay_s(COMPOSE, job.attempt, node.chance()) if error.retryable else None
-    event = JobEvent.FAIL if wait_s is None else JobEvent.DELAY
     now = node.now()
-    due = {} if wait_s is None else {"next_at": now + timedelta(seconds=wait_s)}
+    values: dict[str, object]
+    if wait_s is not None:
+        event, values = JobEvent.DELAY, {"next_at": now + timedelta(seconds=wait_s)}
+    elif job.findings_key is not None:
+        event, values = JobEvent.REFUSE, {"reasons": [[error.code, str(error)]], "findings_key": None, "attempt": 0}
+    else:
+        event, values = JobEvent.FAIL, {}
     step = Move(
         row_id=job.id, state=JobState.COMPOSING, event=event, at=now, holder=holder, code=error.code, text=str(error)
     )
     with node.database.transaction() as tx:
-        machine.move(tx, JOBS, step, **due)
+        if machine.move(tx, JOBS, step, **values) and event is JobEvent.REFUSE:
+            jobs.replace_findings(tx, job.id, [])
     log.event("job_not_composed", job_id=job.id, code=error.code, attempt=job.attempt, next_s=wait_s)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +19,7 @@ from pacs_node.domain.identifiers import SeriesUid, StudyId
 from pacs_node.domain.rule import Decision, JudgedSeries, Reason, Rule, SeriesFacts, Verdict, decide
 from pacs_node.domain.study import StudyEvent, StudyState
 from pacs_node.node import Node
+from pacs_node.steps.identity import digest, input_digest
 
 OWN = Reason(code="series.own-result", text="results of this node that came back are not analysed")
 
@@ -38,6 +37,8 @@ def plan_study(node: Node, study_id: StudyId) -> None:
     new = _jobs(node, study, decisions, judged, foreign)
     now = node.now()
     with node.database.transaction() as tx:
+        if studies.get(tx, study_id, is_locking=True).last_received_at != study.last_received_at:
+            return  # it was reopened meanwhile, and has perhaps settled again: somebody will plan what it is now
         step = Move(row_id=study_id, state=study.state, event=StudyEvent.PLAN, at=now)
         if not machine.move(tx, STUDIES, step):
             return
@@ -125,15 +126,14 @@ def _job(node: Node, study: records.Study, decision: Decision, instances: Sequen
     assert decision.rule is not None
     reasons = decision.reasons if decision.verdict is Verdict.INELIGIBLE else ()
     models = () if reasons else _models(node.models, decision.rule.pipeline)
-    content = sorted((i.sop_instance_uid, i.sha256) for i in instances)
     return records.NewJob(
         study_id=study.id,
         series_instance_uid=decision.series_instance_uid,
         rule=decision.rule.name,
         pipeline=decision.rule.pipeline,
-        input_digest=_digest([content, [reason.code for reason in reasons]]),
+        input_digest=input_digest(instances, reasons),
         models=models,
-        model_digest=_digest([asdict(model) for model in models]),
+        model_digest=digest([asdict(model) for model in models]),
         destinations=decision.rule.destinations,
         reasons=reasons,
     )
@@ -143,7 +143,3 @@ def _models(models: ModelRepository, pipeline: str) -> tuple[records.ModelVersio
     detector = models.contract(pipeline)
     used: list[Contract] = [detector] + ([models.contract(detector.head)] if detector.head else [])
     return tuple(records.ModelVersion(name=c.model, version=c.version, sha256=c.sha256) for c in used)
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()

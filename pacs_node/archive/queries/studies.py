@@ -54,9 +54,9 @@ def quiet_studies(tx: sa.Connection, now: datetime) -> tuple[StudyId, ...]:
     return tuple(StudyId(i) for i in tx.scalars(sa.select(table.c.id).where(due).order_by(table.c.settle_at)))
 
 
-def get(tx: sa.Connection, study_id: StudyId) -> records.Study:
-    """One study; raises NotFound."""
-    return _one(tx, tables.study.c.id == study_id)
+def get(tx: sa.Connection, study_id: StudyId, *, is_locking: bool = False) -> records.Study:
+    """One study, locked until the transaction ends if asked for; raises NotFound."""
+    return _one(tx, tables.study.c.id == study_id, is_locking=is_locking)
 
 
 def find(tx: sa.Connection, uid: StudyUid) -> records.Study:
@@ -87,6 +87,7 @@ def instances(tx: sa.Connection, study_id: StudyId) -> tuple[records.Instance, .
             file_key=row["file_key"],
             sha256=row["sha256"],
             calling_ae_title=row["calling_ae_title"],
+            received_at=row["received_at"],
             is_own_result=row["is_own_result"],
         )
         for row in tx.execute(query).mappings()

@@ -25,7 +25,7 @@ def test_chance_spreads_the_delay_over_its_upper_half(policy: Backoff, attempt: 
     least, delay = delay_s(policy, attempt, 0.0), delay_s(policy, attempt, random)
     assert (least is None) == (delay is None) == (attempt >= policy.attempts)
     if least is not None and delay is not None:
-        assert policy.first_s / 2 <= least <= delay < 2 * least <= policy.longest_s
+        assert policy.first_s / 2 <= least <= delay <= 2 * least <= policy.longest_s
 
 
 def _span_s(policy: Backoff, random: float) -> float:

@@ -26,7 +26,7 @@ JOB_LIFE = {
     "queued": "start>running supersede>superseded",
     "running": "find>analysed refuse>analysed delay>queued expire>queued supersede>superseded",
     "analysed": "compose>composing supersede>superseded",
-    "composing": "finish>done delay>analysed expire>analysed fail>failed supersede>superseded",
+    "composing": "finish>done delay>analysed expire>analysed fail>failed refuse>analysed supersede>superseded",
     "done": "retry>queued",
     "failed": "retry>queued",
     "superseded": "",

@@ -1,0 +1,324 @@
+"""The steps on a real database and real files: what happens between them, and when one of them goes wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from inference.errors import PredictorUnavailable
+from inference.onnx import OnnxPredictor
+from pacs_node.archive import records
+from pacs_node.archive.queries import deliveries, jobs, machine, studies
+from pacs_node.config import Config, Database, Destination, Scp, Settle, Triton
+from pacs_node.domain.delivery import DeliveryState
+from pacs_node.domain.identifiers import StudyId
+from pacs_node.domain.job import JobEvent, JobState
+from pacs_node.domain.retry import ANALYSE, DELIVER
+from pacs_node.domain.rule import Rule
+from pacs_node.domain.step import Call, Step
+from pacs_node.errors import PeerUnreachable
+from pacs_node.node import Node, build
+from pacs_node.steps.receive import Receiver
+from pacs_node.steps.reindex import reindex
+from pacs_node.steps.sweep import sweep, waiting
+from pacs_node.work.tasks import STEPS
+from tests.support.detectors import ball_repository
+from tests.support.instances import a_request, encoded
+from tests.support.series import Ball, a_chest_series
+
+PACS = Destination(name="pacs", ae_title="PACS", host="127.0.0.1", port=1)
+QUIET_S = 10.0
+
+
+@dataclasses.dataclass(slots=True)
+class Clock:
+    """A clock that only tests move."""
+
+    time: datetime = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def forward(self, seconds: float) -> None:
+        """Let time pass."""
+        self.time += timedelta(seconds=seconds)
+
+
+@pytest.fixture(scope="module")
+def chest(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A CT with one nodule."""
+    return a_chest_series(tmp_path_factory.mktemp("ct"), slices=40, balls=[Ball(centre_lps=(70, 0, 0), diameter_mm=14)])
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository whose detector finds balls."""
+    return ball_repository(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The clock of the node."""
+    return Clock()
+
+
+@pytest.fixture
+def node(database_url: str, models: Path, tmp_path: Path, clock: Clock) -> Iterator[Node]:
+    """A node whose only destination takes everything."""
+    config = Config(
+        data=tmp_path,
+        models=models,
+        scp=Scp(minimum_free_bytes=0),
+        settle=Settle(quiet_s=QUIET_S),
+        rule=(Rule(name="chest-ct", destinations=("pacs",)),),
+        destination=(PACS,),
+        triton=Triton(mode="onnx", threads=1),
+        database=Database(url=database_url),
+    )
+    opened = build(config)
+    yield dataclasses.replace(opened, now=clock, chance=lambda: 0.5, send=lambda destination, paths: None)
+    opened.database.close()
+
+
+def test_a_study_goes_all_the_way(node: Node, clock: Clock, chest: list[Path]) -> None:
+    receive(node, chest)
+    assert run_waiting(node) == []
+    clock.forward(QUIET_S)
+    assert run_waiting(node) == [Step.PLAN, Step.ANALYSE, Step.COMPOSE, Step.DELIVER]
+    (job,) = all_jobs(node)
+    assert (job.state, [f.number for f in findings(node, job)]) == (JobState.DONE, [1])
+    assert delivery_states(node, job) == [DeliveryState.DELIVERED]
+
+
+def test_a_step_that_runs_twice_changes_nothing(node: Node, clock: Clock, chest: list[Path]) -> None:
+    receive(node, chest)
+    clock.forward(QUIET_S)
+    run_waiting(node)
+    (job,) = all_jobs(node)
+    before = [node.files.path(item.file_key).read_bytes() for item in results(node, job)]
+    for step in (Step.PLAN, Step.ANALYSE, Step.COMPOSE, Step.DELIVER):
+        STEPS[step](node, 1)
+    assert all_jobs(node) == (job,)
+    assert [node.files.path(item.file_key).read_bytes() for item in results(node, job)] == before
+
+
+def test_a_study_that_was_reopened_and_settled_while_it_was_planned_is_planned_as_it_is(
+    node: Node, clock: Clock, chest: list[Path]
+) -> None:
+    receive(node, chest[:-5])
+    clock.forward(QUIET_S)
+    sweep(node)
+
+    class Late:
+        """A model repository that is slow enough for five more slices to come and settle."""
+
+        path = node.models.path
+
+        def contract(self, name: str, version: int | None = None):  # type: ignore[no-untyped-def]
+            if clock.time < start + timedelta(seconds=QUIET_S):
+                receive(node, chest[-5:])
+                clock.forward(QUIET_S)
+                sweep(node)
+            return node.models.contract(name, version)
+
+    start = clock.time
+    STEPS[Step.PLAN](dataclasses.replace(node, models=Late()), 1)  # type: ignore[arg-type]
+    assert all_jobs(node) == ()
+    run_all(node)
+    (job,) = all_jobs(node)
+    assert job.state is JobState.DONE
+
+
+def test_slices_that_come_after_the_plan_are_left_to_the_next_job(node: Node, clock: Clock, chest: list[Path]) -> None:
+    receive(node, chest[:-5])
+    clock.forward(QUIET_S)
+    sweep(node)
+    STEPS[Step.PLAN](node, 1)
+    clock.forward(1)
+    receive(node, chest[-5:])
+    run_all(node)
+    clock.forward(QUIET_S)
+    run_all(node)
+    first, second = all_jobs(node)
+    assert (first.state, second.state) == (JobState.DONE, JobState.DONE)
+    assert second.supersedes_job_id == first.id
+    assert first.input_digest != second.input_digest
+
+
+def test_a_model_that_is_away_for_long_ends_in_a_report_that_says_so(
+    node: Node, clock: Clock, chest: list[Path]
+) -> None:
+    def away() -> OnnxPredictor:
+        raise PredictorUnavailable
+
+    broken = dataclasses.replace(node, predictor=away)
+    receive(node, chest)
+    clock.forward(QUIET_S)
+    for _ in range(ANALYSE.attempts + 3):
+        run_all(broken)
+        clock.forward(ANALYSE.longest_s)
+    (job,) = all_jobs(node)
+    assert job.state is JobState.DONE
+    assert [reason.code for reason in job.reasons] == ["triton.unavailable"]
+    assert [item.role for item in results(node, job)] == ["sr"]
+
+
+def test_a_job_that_kills_every_worker_is_given_up_with_a_report(node: Node, clock: Clock, chest: list[Path]) -> None:
+    receive(node, chest)
+    clock.forward(QUIET_S)
+    sweep(node)
+    STEPS[Step.PLAN](node, 1)
+    for _ in range(ANALYSE.attempts):
+        claim_and_die(node, clock)
+    run_all(node)
+    (job,) = all_jobs(node)
+    assert job.state is JobState.DONE
+    assert [reason.code for reason in job.reasons] == ["job.worker-lost"]
+
+
+def test_findings_that_the_own_check_refuses_end_in_a_report_that_says_so(
+    node: Node, clock: Clock, chest: list[Path]
+) -> None:
+    receive(node, chest)
+    clock.forward(QUIET_S)
+    sweep(node)
+    STEPS[Step.PLAN](node, 1)
+    STEPS[Step.ANALYSE](node, 1)
+    (job,) = all_jobs(node)
+    shift_the_findings(node, job)
+    run_all(node)
+    (job,) = all_jobs(node)
+    assert job.state is JobState.DONE
+    assert [reason.code for reason in job.reasons] == ["result.invalid"]
+    assert findings(node, job) == ()
+    assert [item.role for item in results(node, job)] == ["sr"]
+
+
+def test_a_destination_that_is_away_gets_the_result_when_it_is_back(
+    node: Node, clock: Clock, chest: list[Path]
+) -> None:
+    sent: list[Sequence[Path]] = []
+
+    def away(destination: Destination, paths: Sequence[Path]) -> None:
+        sent.append(paths)
+        if len(sent) < 3:
+            raise PeerUnreachable
+
+    flaky = dataclasses.replace(node, send=away)
+    receive(node, chest)
+    clock.forward(QUIET_S)
+    for _ in range(3):
+        run_all(flaky)
+        clock.forward(DELIVER.longest_s)
+    (job,) = all_jobs(node)
+    assert delivery_states(node, job) == [DeliveryState.DELIVERED]
+    assert len(sent) == 3
+    assert sent[0] == sent[1] == sent[2]
+
+
+def test_instances_that_the_index_lost_are_found_again(node: Node, clock: Clock, chest: list[Path]) -> None:
+    receiver = Receiver(node.files, record=lambda receipts: None, now=node.now)
+    store(receiver, chest)
+    receiver.close()
+    assert reindex(node) == len(chest)
+    assert reindex(node) == 0
+    clock.forward(QUIET_S)
+    run_all(node)
+    assert [job.state for job in all_jobs(node)] == [JobState.DONE]
+
+
+def receive(node: Node, paths: Sequence[Path]) -> None:
+    """Store and index files, as the SCP does."""
+
+    def record(receipts: Sequence[object]) -> None:
+        with node.database.transaction() as tx:
+            studies.record_receipts(tx, receipts, node.config.settle.quiet_for)  # type: ignore[arg-type]
+
+    receiver = Receiver(node.files, record=record, now=node.now)
+    store(receiver, paths)
+    assert receiver.flush()
+    receiver.close()
+
+
+def store(receiver: Receiver, paths: Sequence[Path]) -> None:
+    """Put files into the inbox."""
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        draft = receiver.open(a_request(dataset))
+        draft.write(encoded(dataset))
+        draft.commit()
+
+
+def run_waiting(node: Node) -> list[Step]:
+    """Sweep, then run whatever waits until nothing does; the steps that ran."""
+    ran: list[Step] = []
+    calls: tuple[Call, ...] = sweep(node)
+    while calls:
+        for call in calls:
+            STEPS[call.step](node, call.row_id)
+            ran.append(call.step)
+        calls = waiting(node)
+    return ran
+
+
+def run_all(node: Node) -> None:
+    """As `run_waiting`, also for rows that were rung for before."""
+    with node.database.transaction() as tx:
+        for states in (machine.STUDIES, machine.JOBS, machine.DELIVERIES):
+            machine.forget_rings(tx, states)
+    run_waiting(node)
+
+
+def claim_and_die(node: Node, clock: Clock) -> None:
+    """Take the job as a worker does, and never say anything again."""
+    with node.database.transaction() as tx:
+        (job,) = jobs.listed(tx, 1)
+        assert jobs.claim(tx, job.id, JobEvent.START, clock.time, "elsewhere/1.2/3", clock.time + timedelta(seconds=60))
+    clock.forward(61)
+    sweep(node)
+
+
+def shift_the_findings(node: Node, job: records.Job) -> None:
+    """Move the masks of an analysed job by five slices, as a fault in the geometry would."""
+    from pacs_node.archive.findings import decoded, encoded
+
+    assert job.findings_key is not None
+    path = node.files.path(job.findings_key)
+    result = decoded(path.read_bytes())
+    moved = []
+    for finding in result.findings:
+        k, j, i = finding.mask.start_kji
+        mask = dataclasses.replace(finding.mask, start_kji=(k + 5, j, i))
+        moved.append(dataclasses.replace(finding, mask=mask))
+    path.write_bytes(encoded(dataclasses.replace(result, findings=tuple(moved))))
+
+
+def all_jobs(node: Node) -> tuple[records.Job, ...]:
+    """Every job, oldest first."""
+    return inside(node, lambda tx: jobs.of_study(tx, StudyId(1)))
+
+
+def findings(node: Node, job: records.Job) -> tuple[records.FoundNodule, ...]:
+    """What a job found."""
+    return inside(node, lambda tx: jobs.findings(tx, job.id))
+
+
+def results(node: Node, job: records.Job) -> tuple[records.StoredResult, ...]:
+    """What a job composed."""
+    return inside(node, lambda tx: jobs.results(tx, job.id))
+
+
+def delivery_states(node: Node, job: records.Job) -> list[DeliveryState]:
+    """How the deliveries of a job are."""
+    return [delivery.state for delivery in inside(node, lambda tx: deliveries.of_job(tx, job.id))]
+
+
+def inside(node: Node, ask: Callable[..., tuple]) -> tuple:  # type: ignore[type-arg]
+    """The answer to a query."""
+    with node.database.transaction() as tx:
+        return ask(tx)
