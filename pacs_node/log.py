@@ -82,6 +82,7 @@ def configure(level: str) -> None:
     _logger.handlers = [handler]
     _logger.setLevel(level.upper())
     _logger.propagate = False
+    _logger.disabled = False  # a library that sets up its own log may have switched all others off
     for library in ("pynetdicom", "pydicom", "highdicom", "kombu", "celery", "amqp", "alembic", "sqlalchemy"):
         logging.getLogger(library).setLevel(logging.CRITICAL + 1)
 
