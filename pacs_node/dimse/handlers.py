@@ -28,8 +28,9 @@ _NOT_STORAGE = frozenset(
 """Query and retrieve classes below the root of storage (PS3.6 table A-1)."""
 _STORAGE_ELSEWHERE = frozenset(
     "1.2.840.10008.5.1.4." + tail for tail in ("34.1", "34.7", "34.10", "38.1", "39.1", "43.1", "44.1", "45.1")
-)
-"""RT delivery instructions (PS3.4 table B.5-1) and non-patient objects (PS3.4 table GG.3-1)."""
+) | frozenset("1.2.840.10008.5.1.1." + tail for tail in ("27", "29", "30"))
+"""RT delivery instructions (PS3.4 table B.5-1), non-patient objects (PS3.4 table GG.3-1), and the retired stored print
+and hardcopy images (PS3.6 table A-1)."""
 
 
 def handle_requested(event: Any, called_ae_title: str | None, callers: Sequence[Caller]) -> None:

@@ -52,6 +52,7 @@ def test_every_storage_class_of_the_library_is_stored() -> None:
         "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation
         "1.2.840.10008.5.1.4.1.1.999",  # of a future edition
         "1.2.840.10008.5.1.4.38.1",  # Hanging Protocol
+        "1.2.840.10008.5.1.1.29",  # Hardcopy Grayscale Image, retired
         "1.3.12.2.1107.5.9.1",  # CSA Non-Image, private
     ],
 )
