@@ -63,9 +63,11 @@ def _freeze_time(document: SOPClass, composed_at: datetime, source: Dataset) -> 
 
 def _zone(source: Dataset) -> tzinfo | None:
     offset = str(source.get("TimezoneOffsetFromUTC") or "")
-    if len(offset) != 5 or offset[0] not in "+-" or not offset[1:].isdigit():
+    if len(offset) != 5 or offset[0] not in "+-" or not offset[1:].isdecimal():
         return None
     minutes = int(offset[1:3]) * 60 + int(offset[3:])
+    if minutes >= 24 * 60:
+        return None
     return timezone(timedelta(minutes=minutes if offset[0] == "+" else -minutes))
 
 

@@ -130,6 +130,7 @@ def test_bytes_of_a_name_without_declared_character_set_are_kept() -> None:
         ("AccessionNumber", "A" * 40),
         ("PatientName", "Only One Long Name Without Any Caret At All"),
         ("SliceThickness", None),
+        ("TimezoneOffsetFromUTC", "+9900"),
     ],
 )
 def test_odd_headers_do_not_stop_a_result(keyword: str, value: Any) -> None:
