@@ -283,6 +283,7 @@ def _receiving(config: Config) -> Iterator[tuple[bool, str]]:
 
 def _sending(config: Config) -> Iterator[tuple[bool, str]]:
     known = [destination.name for destination in config.destination]
+    yield len(config.rule) > 0, "rule: at least one"
     rules = [rule.name for rule in config.rule]
     for kind, names in (("destination", known), ("rule", rules)):
         yield len(set(names)) == len(names), f"{kind}: two have the same name"

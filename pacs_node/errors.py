@@ -13,6 +13,7 @@
     |- BrokerUnavailable      broker.unavailable       retryable
     |- SeriesChanged          series.changed           retryable
     |- WorkerLost             job.worker-lost          permanent
+    |- UnexpectedFailure      step.unexpected          permanent
     |- ResultInvalid          result.invalid           permanent: the own check refused a result
     |- PeerUnreachable        peer.unreachable         retryable
     |  `- PeerTimeout         peer.timeout             retryable
@@ -113,6 +114,12 @@ class WorkerLost(NodeError):
     """Every attempt at this job ended with the worker that made it; it is not tried again by itself."""
 
     code = "job.worker-lost"
+
+
+class UnexpectedFailure(NodeError):
+    """The node met something that it does not know; please report it."""
+
+    code = "step.unexpected"
 
 
 class ResultInvalid(NodeError):

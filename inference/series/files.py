@@ -14,7 +14,8 @@ from inference.errors import SeriesUnreadable
 
 PREAMBLE_BYTES = 128
 MAGIC = b"DICM"
-DEFLATED = "1.2.840.10008.1.2.1.99"
+DEFLATED = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205")
+"""Transfer syntaxes whose whole dataset is deflated (PS3.6 table A-1); the last two belong to JPIP."""
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
 MAX_INFLATED_BYTES = 2**28
@@ -48,7 +49,7 @@ def open_instance(path: Path) -> BinaryIO:
     except OSError as error:
         raise SeriesUnreadable("a file of the series is missing or cannot be opened") from error
     meta = _meta(file)
-    if _uid_element(_TRANSFER_SYNTAX, DEFLATED) in meta:
+    if any(_uid_element(_TRANSFER_SYNTAX, uid) in meta for uid in DEFLATED):
         with file:
             file.seek(_META_START + len(meta))
             return _inflated(file.read())

@@ -81,7 +81,7 @@ def _read_instance(path: Path) -> _Instance:
         extent = pixel_extent(file, implicit=bool(implicit), little_endian=bool(little_endian))
     top = Attributes(dataset)
     frames = frames_of(top)
-    syntax = DEFLATED if isinstance(file, InflatedInstance) else str(dataset.file_meta.get("TransferSyntaxUID", ""))
+    syntax = DEFLATED[0] if isinstance(file, InflatedInstance) else str(dataset.file_meta.get("TransferSyntaxUID", ""))
     return _Instance(top=top, frame=frames[0], slices=slices_of(path, syntax, frames, extent))
 
 

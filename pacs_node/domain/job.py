@@ -46,7 +46,7 @@ class JobEvent(StrEnum):
     SUPERSEDE = "supersede"
     """a newer job of the same study takes over"""
     RETRY = "retry"
-    """an administrator asks for another run"""
+    """an administrator asks for another run, or the study is again what the job was planned on"""
 
 
 S, E = JobState, JobEvent
@@ -69,6 +69,8 @@ JOB = {
     (S.COMPOSING, E.SUPERSEDE): S.SUPERSEDED,
     (S.DONE, E.RETRY): S.QUEUED,
     (S.FAILED, E.RETRY): S.QUEUED,
+    (S.SUPERSEDED, E.RETRY): S.QUEUED,
+    (S.SUPERSEDED, E.REFUSE): S.ANALYSED,
 }
 
 LEASED = frozenset({S.RUNNING, S.COMPOSING})

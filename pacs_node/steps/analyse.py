@@ -26,6 +26,7 @@ from pacs_node.domain.retry import ANALYSE, delay_s
 from pacs_node.domain.rule import Reason
 from pacs_node.errors import NodeError, SeriesChanged, WorkerLost
 from pacs_node.node import Node
+from pacs_node.steps.failure import failure_of
 from pacs_node.steps.identity import identity_of, input_digest, inputs_of, tracking_uid
 from pacs_node.steps.lease import kept, new_holder
 
@@ -45,8 +46,8 @@ def analyse_job(node: Node, job_id: JobId) -> None:
             paths = _paths(node, job, instances)
             result = analysed(paths, pipeline_of(node.models, job), node.predictor())
             key = node.files.store_result(f"findings-{job_id}-{job.attempt}.npz", findings.encoded(result))
-    except (InferenceError, NodeError) as error:
-        _record_failure(node, job, holder, error)
+    except Exception as error:  # noqa: BLE001 - the border of the step, see `steps.failure`
+        _record_failure(node, job, holder, failure_of(error))
         return
     _record_findings(node, job, holder, result, key)
     log.event("job_analysed", job_id=job_id, findings=len(result.findings), duration_s=time.monotonic() - started)
@@ -93,7 +94,7 @@ def pipeline_of(models: ModelRepository, job: records.Job) -> Pipeline:
 
 
 def _record_findings(node: Node, job: records.Job, holder: str, result: Result, key: str) -> None:
-    identity = identity_of(job, node.config.report)
+    identity = identity_of(job, node.config)
     nodules = [
         records.FoundNodule(
             number=f.number,

@@ -24,6 +24,7 @@ from pacs_node.errors import NodeError, ResultInvalid, WorkerLost
 from pacs_node.node import Node
 from pacs_node.report import check, stored
 from pacs_node.steps.analyse import loaded
+from pacs_node.steps.failure import failure_of
 from pacs_node.steps.identity import identity_of, inputs_of
 from pacs_node.steps.lease import kept, new_holder
 
@@ -69,8 +70,8 @@ def compose_result(node: Node, job_id: JobId) -> None:
                 raise WorkerLost
             documents = composed(_composition(node, job, instances, before))
             kept_files = [_kept(node, job, document) for document in documents]
-    except (InferenceError, NodeError) as error:
-        _record_failure(node, job, holder, error)
+    except Exception as error:  # noqa: BLE001 - the border of the step, see `steps.failure`
+        _record_failure(node, job, holder, failure_of(error))
         return
     _record_result(node, job, holder, kept_files)
     log.event("job_composed", job_id=job_id, instances=len(documents), duration_s=time.monotonic() - started)
@@ -118,15 +119,16 @@ def _composition(
 ) -> Composition:
     reports = [item.file_key for item in before if item.role == report.DocumentRole.SR]
     result = None if job.findings_key is None else findings.decoded(node.files.path(job.findings_key).read_bytes())
+    mine = inputs_of(job, instances)
     return Composition(
-        paths=tuple(node.files.path(instance.file_key) for instance in inputs_of(job, instances)),
+        paths=tuple(node.files.path(instance.file_key) for instance in mine),
         result=result,
         reasons=job.reasons,
-        identity=identity_of(job, node.config.report),
+        identity=identity_of(job, node.config),
         detector=node.models.contract(job.pipeline),
         options=node.config.report,
         station=node.config.scp.ae_title,
-        composed_at=job.created_at,
+        composed_at=max(instance.received_at for instance in mine),
         predecessor=node.files.path(reports[0]) if reports else None,
     )
 

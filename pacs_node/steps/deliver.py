@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 
+from inference.errors import InferenceError
 from pacs_node import log
 from pacs_node.archive import records
 from pacs_node.archive.queries import deliveries, jobs, machine
@@ -13,8 +14,9 @@ from pacs_node.config import Destination
 from pacs_node.domain.delivery import DeliveryEvent, DeliveryState
 from pacs_node.domain.identifiers import DeliveryId
 from pacs_node.domain.retry import DELIVER, delay_s
-from pacs_node.errors import ConfigInvalid, NodeError
+from pacs_node.errors import ConfigInvalid, NodeError, WorkerLost
 from pacs_node.node import Node
+from pacs_node.steps.failure import failure_of
 from pacs_node.steps.lease import kept, new_holder
 
 
@@ -33,15 +35,17 @@ def deliver_result(node: Node, delivery_id: DeliveryId) -> None:
     started = time.monotonic()
     try:
         with kept(node, DELIVERIES, delivery_id, holder):
+            if delivery.attempt > DELIVER.attempts:
+                raise WorkerLost
             node.send(_destination(node, delivery.destination), [node.files.path(item.file_key) for item in stored])
-    except NodeError as error:
-        _record_failure(node, delivery, holder, error)
+    except Exception as error:  # noqa: BLE001 - the border of the step, see `steps.failure`
+        _record_failure(node, delivery, holder, failure_of(error))
         return
     with node.database.transaction() as tx:
-        step = Move(
-            row_id=delivery_id, state=DeliveryState.SENDING, event=DeliveryEvent.ACCEPT, at=node.now(), holder=holder
-        )
-        machine.move(tx, DELIVERIES, step, delivered_at=node.now())
+        is_current = jobs.results(tx, delivery.job_id) == stored  # else the job was composed anew while this was sent
+        event = DeliveryEvent.ACCEPT if is_current else DeliveryEvent.DELAY
+        step = Move(row_id=delivery_id, state=DeliveryState.SENDING, event=event, at=node.now(), holder=holder)
+        machine.move(tx, DELIVERIES, step, delivered_at=node.now() if is_current else None, attempt=delivery.attempt)
     log.event(
         "result_delivered",
         delivery_id=delivery_id,
@@ -58,7 +62,7 @@ def _destination(node: Node, name: str) -> Destination:
     raise ConfigInvalid(f"destination {name!r} is no longer in the configuration")
 
 
-def _record_failure(node: Node, delivery: records.Delivery, holder: str, error: NodeError) -> None:
+def _record_failure(node: Node, delivery: records.Delivery, holder: str, error: InferenceError | NodeError) -> None:
     wait_s = delay_s(DELIVER, delivery.attempt, node.chance()) if error.retryable else None
     event = DeliveryEvent.FAIL if wait_s is None else DeliveryEvent.DELAY
     now = node.now()

@@ -9,18 +9,19 @@ from dataclasses import asdict
 
 from inference.findings import ModelUse
 from pacs_node.archive.records import Instance, Job
-from pacs_node.config import Report
+from pacs_node.config import Config
 from pacs_node.domain.rule import Reason
 from pacs_node.report.identity import ResultIdentity, uid
 
 
-def identity_of(job: Job, options: Report) -> ResultIdentity:
+def identity_of(job: Job, config: Config) -> ResultIdentity:
     """The identity of the result of a job.
 
     "Not analysed because ..." is another result than findings, and so is one that is written with other options: the
     same UID must never come with other bytes.
     """
-    outcome = [job.input_digest, sorted(reason.code for reason in job.reasons), asdict(options)]
+    reasons = sorted(reason.code for reason in job.reasons)
+    outcome = [job.input_digest, reasons, asdict(config.report), config.scp.ae_title]
     return ResultIdentity(
         study_instance_uid=job.study_instance_uid,
         series_instance_uid=job.series_instance_uid,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from inference import eligibility
 from inference.contract import Contract, SeriesLimits
-from inference.errors import InferenceError
+from inference.errors import InferenceError, SeriesUnreadable
 from inference.registry import ModelRepository
 from inference.series import SeriesHeader, read_headers
 from pacs_node import log
@@ -32,8 +32,8 @@ def plan_study(node: Node, study_id: StudyId) -> None:
     if study.state is not StudyState.SETTLED:
         return
     own, foreign = _parted(instances)
-    judged = _judged(node, foreign)
-    decisions = decide(node.config.rule, judged) + tuple(_own_decision(uid) for uid in own)
+    judged, unreadable = _judged(node, foreign)
+    decisions = decide(node.config.rule, judged) + unreadable + tuple(_own_decision(uid) for uid in own)
     new = _jobs(node, study, decisions, judged, foreign)
     now = node.now()
     with node.database.transaction() as tx:
@@ -70,12 +70,22 @@ def _own_decision(uid: SeriesUid) -> Decision:
     return Decision(series_instance_uid=uid, verdict=Verdict.OWN_RESULT, rule=None, reasons=(OWN,))
 
 
-def _judged(node: Node, foreign: dict[SeriesUid, list[records.Instance]]) -> list[JudgedSeries]:
+def _judged(
+    node: Node, foreign: dict[SeriesUid, list[records.Instance]]
+) -> tuple[list[JudgedSeries], tuple[Decision, ...]]:
+    """Every series that can be read, and a decision for each that cannot: it must not keep the others waiting."""
     limits = _limits(node.models, node.config.rule)
-    paths = [node.files.path(instance.file_key) for group in foreign.values() for instance in group]
-    callers = {uid: tuple(sorted({i.calling_ae_title for i in group})) for uid, group in foreign.items()}
-    headers = read_headers(paths)
-    return [_judge(header, callers.get(SeriesUid(header.series_instance_uid), ()), limits) for header in headers]
+    judged, unreadable = [], []
+    for uid, group in foreign.items():
+        callers = tuple(sorted({instance.calling_ae_title for instance in group}))
+        try:
+            headers = read_headers([node.files.path(instance.file_key) for instance in group])
+            (header,) = [header for header in headers if header.series_instance_uid == uid]
+            judged.append(_judge(header, callers, limits))
+        except (SeriesUnreadable, ValueError):
+            reason = Reason(code=SeriesUnreadable.code, text=str(SeriesUnreadable()))
+            unreadable.append(Decision(series_instance_uid=uid, verdict=Verdict.NO_RULE, rule=None, reasons=(reason,)))
+    return judged, tuple(unreadable)
 
 
 def _judge(header: SeriesHeader, callers: tuple[str, ...], limits: SeriesLimits) -> JudgedSeries:

@@ -42,9 +42,8 @@ def retry_study(node: Node, uid: StudyUid) -> None:
         study = studies.find(tx, uid)
         step = Move(row_id=study.id, state=study.state, event=StudyEvent.RETRY, at=node.now())
         machine.move(tx, STUDIES, step)
-        unlucky = [
-            job.id for job in jobs.of_study(tx, study.id) if job.state in ENDED and job.models and _is_empty(job)
-        ]
+        newest = {job.rule: job for job in jobs.of_study(tx, study.id)}  # older ones have been superseded
+        unlucky = [job.id for job in newest.values() if job.state in ENDED and job.models and _is_empty(job)]
     for job_id in unlucky:
         retry_job(node, job_id)
 

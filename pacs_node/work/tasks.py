@@ -9,9 +9,10 @@ from typing import Any
 
 from celery import Celery
 
+from inference.errors import InferenceError
 from pacs_node import log
 from pacs_node.domain.step import Step
-from pacs_node.errors import BrokerUnavailable, DatabaseUnavailable
+from pacs_node.errors import NodeError
 from pacs_node.node import Node
 from pacs_node.steps.analyse import analyse_job
 from pacs_node.steps.compose import compose_result
@@ -43,7 +44,7 @@ def _task(app: Celery, step: Step, run: Callable[[Node, Any], None], node: Calla
             run(node(), row_id)
             ring(app, waiting(node()))
             outcome = "ended"
-        except (DatabaseUnavailable, BrokerUnavailable) as error:
+        except (NodeError, InferenceError) as error:
             outcome = error.code
         finally:
             log.event("step_ended", step=step, count=row_id, outcome=outcome, duration_s=time.monotonic() - started)

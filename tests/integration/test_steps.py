@@ -23,6 +23,7 @@ from pacs_node.domain.rule import Rule
 from pacs_node.domain.step import Call, Step
 from pacs_node.errors import PeerUnreachable
 from pacs_node.node import Node, build
+from pacs_node.steps.identity import digest
 from pacs_node.steps.receive import Receiver
 from pacs_node.steps.reindex import reindex
 from pacs_node.steps.sweep import sweep, waiting
@@ -221,6 +222,79 @@ def test_a_destination_that_is_away_gets_the_result_when_it_is_back(
     assert sent[0] == sent[1] == sent[2]
 
 
+def test_a_fault_that_nobody_foresaw_ends_in_a_report_without_its_text(
+    node: Node, clock: Clock, chest: list[Path]
+) -> None:
+    def faulty() -> OnnxPredictor:
+        raise ValueError("CANARY^PATIENT")
+
+    receive(node, chest)
+    clock.forward(QUIET_S)
+    run_all(dataclasses.replace(node, predictor=faulty))
+    (job,) = all_jobs(node)
+    assert job.state is JobState.DONE
+    (reason,) = job.reasons
+    assert reason.code == "step.unexpected"
+    assert "ValueError" in reason.text
+    assert "CANARY" not in reason.text
+
+
+def test_a_series_that_cannot_be_read_does_not_keep_the_others_waiting(
+    node: Node, clock: Clock, chest: list[Path], tmp_path: Path
+) -> None:
+    receive(node, chest)
+    (broken,) = a_chest_series(tmp_path / "broken", slices=1, series="2")
+    receive(node, [broken])
+    with node.database.transaction() as tx:
+        (held,) = [i for i in studies.instances(tx, StudyId(1)) if i.sop_instance_uid == uid_of(broken)]
+    node.files.path(held.file_key).write_bytes(b"no DICOM at all")
+    clock.forward(QUIET_S)
+    run_all(node)
+    (job,) = all_jobs(node)
+    assert job.state is JobState.DONE
+    assert job.reasons == ()
+    decided = {d.series_instance_uid: d for d in inside(node, lambda tx: studies.decisions(tx, StudyId(1)))}
+    assert [reason.code for reason in decided[held.series_instance_uid].reasons] == ["series.unreadable"]
+
+
+def test_an_old_result_does_not_leave_after_the_newer_one(node: Node, clock: Clock, chest: list[Path]) -> None:
+    sent: list[Sequence[Path]] = []
+
+    def overtaken(destination: Destination, paths: Sequence[Path]) -> None:
+        sent.append(paths)
+        if len(sent) == 1:  # while this hangs, late slices lead to a newer result, which leaves at once
+            receive(node, chest[-5:])
+            clock.forward(QUIET_S)
+            run_all(slow)
+            raise PeerUnreachable
+
+    slow = dataclasses.replace(node, send=overtaken)
+    receive(node, chest[:-5])
+    clock.forward(QUIET_S)
+    run_all(slow)
+    clock.forward(DELIVER.longest_s)
+    run_all(slow)
+    first, second = all_jobs(node)
+    assert delivery_states(node, first) == [DeliveryState.SUPERSEDED]
+    assert delivery_states(node, second) == [DeliveryState.DELIVERED]
+    assert len(sent) == 2
+
+
+def test_a_job_that_was_superseded_is_revived_when_the_study_is_again_what_it_was(
+    node: Node, clock: Clock, chest: list[Path]
+) -> None:
+    receive(node, chest)
+    clock.forward(QUIET_S)
+    sweep(node)
+    STEPS[Step.PLAN](node, 1)
+    (job,) = all_jobs(node)
+    first = planned_as(job)
+    inside(node, lambda tx: (jobs.create(tx, dataclasses.replace(first, model_digest="f" * 64), clock.time),))
+    assert [job.state for job in all_jobs(node)] == [JobState.SUPERSEDED, JobState.QUEUED]
+    inside(node, lambda tx: (jobs.create(tx, first, clock.time),))
+    assert [job.state for job in all_jobs(node)] == [JobState.QUEUED, JobState.SUPERSEDED]
+
+
 def test_instances_that_the_index_lost_are_found_again(node: Node, clock: Clock, chest: list[Path]) -> None:
     receiver = Receiver(node.files, record=lambda receipts: None, now=node.now)
     store(receiver, chest)
@@ -296,6 +370,27 @@ def shift_the_findings(node: Node, job: records.Job) -> None:
         mask = dataclasses.replace(finding.mask, start_kji=(k + 5, j, i))
         moved.append(dataclasses.replace(finding, mask=mask))
     path.write_bytes(encoded(dataclasses.replace(result, findings=tuple(moved))))
+
+
+def uid_of(path: Path) -> str:
+    """The SOP Instance UID of a file."""
+    return str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)
+
+
+def planned_as(job: records.Job) -> records.NewJob:
+    """What a plan said when it made this job."""
+    models = [dataclasses.asdict(model) for model in job.models]
+    return records.NewJob(
+        study_id=job.study_id,
+        series_instance_uid=job.series_instance_uid,
+        rule=job.rule,
+        pipeline=job.pipeline,
+        input_digest=job.input_digest,
+        models=job.models,
+        model_digest=digest(models),
+        destinations=job.destinations,
+        reasons=(),
+    )
 
 
 def all_jobs(node: Node) -> tuple[records.Job, ...]:

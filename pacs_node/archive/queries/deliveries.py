@@ -11,6 +11,7 @@ from pacs_node.archive import records, tables
 from pacs_node.archive.queries.machine import DELIVERIES, Move, move, record
 from pacs_node.domain.delivery import DeliveryEvent, DeliveryState
 from pacs_node.domain.identifiers import DeliveryId, JobId
+from pacs_node.domain.job import JobState
 from pacs_node.errors import NotFound
 
 
@@ -41,8 +42,18 @@ def claim(tx: sa.Connection, delivery_id: DeliveryId, at: datetime, holder: str,
     delivery = get(tx, delivery_id)
     if delivery.state is not DeliveryState.PENDING or (delivery.next_at is not None and delivery.next_at > at):
         return False
+    if _is_outdated(tx, delivery.job_id):
+        supersede(tx, delivery.job_id, at)
+        return False
     step = Move(row_id=delivery_id, state=delivery.state, event=DeliveryEvent.SEND, at=at)
     return move(tx, DELIVERIES, step, attempt=delivery.attempt + 1, lease_holder=holder, lease_until=until)
+
+
+def _is_outdated(tx: sa.Connection, job_id: JobId) -> bool:
+    """Whether a newer result of the study is there: an old one must not leave after it."""
+    job = tables.job
+    newer = sa.and_(job.c.supersedes_job_id == job_id, job.c.state == JobState.DONE)
+    return tx.scalar(sa.select(job.c.id).where(newer).limit(1)) is not None
 
 
 def get(tx: sa.Connection, delivery_id: DeliveryId) -> records.Delivery:

@@ -24,20 +24,31 @@ def create(tx: sa.Connection, new: records.NewJob, at: datetime) -> JobId | None
 
     Returns
     -------
-    None if the very same job exists already
+    None if the very same job exists already and was not superseded
     """
     table = tables.job
     same_rule = sa.and_(table.c.study_id == new.study_id, table.c.rule == new.rule)
-    before = tx.execute(sa.select(table).where(same_rule).order_by(table.c.id)).mappings().all()
+    before = tx.execute(sa.select(table).where(same_rule).order_by(table.c.id).with_for_update()).mappings().all()
     key = (new.input_digest, new.model_digest)
-    if any((row["input_digest"], row["model_digest"]) == key for row in before):
-        return None
-    for row in before:
+    same = [row for row in before if (row["input_digest"], row["model_digest"]) == key]
+    others = [row for row in before if row not in same]
+    for row in others:
         if row["state"] in OPEN:
             state = JobState(row["state"])
             move(tx, JOBS, Move(row_id=row["id"], state=state, event=JobEvent.SUPERSEDE, at=at))
-    finished = [row["id"] for row in before if row["state"] == JobState.DONE]
+    finished = [row["id"] for row in others if row["finished_at"] is not None]
+    if same:
+        return _revived(tx, same[0], at)
     return JobId(_inserted(tx, new, at, finished[-1] if finished else None))
+
+
+def _revived(tx: sa.Connection, row: sa.RowMapping, at: datetime) -> JobId | None:
+    """Let a job that was superseded wait again, because the study is once more what it was planned on."""
+    if row["state"] != JobState.SUPERSEDED:
+        return None
+    event = JobEvent.REFUSE if row["reasons"] else JobEvent.RETRY
+    move(tx, JOBS, Move(row_id=row["id"], state=JobState.SUPERSEDED, event=event, at=at), attempt=0)
+    return JobId(row["id"])
 
 
 def _inserted(tx: sa.Connection, new: records.NewJob, at: datetime, supersedes: int | None) -> int:

@@ -29,7 +29,7 @@ JOB_LIFE = {
     "composing": "finish>done delay>analysed expire>analysed fail>failed refuse>analysed supersede>superseded",
     "done": "retry>queued",
     "failed": "retry>queued",
-    "superseded": "",
+    "superseded": "retry>queued refuse>analysed",
 }
 DELIVERY_LIFE = {
     "pending": "send>sending supersede>superseded",
