@@ -51,7 +51,7 @@ def show(number: Number, config: ConfigFile = None, as_json: AsJson = False) -> 
 
 
 @app.command()
-def retry(number: Number, config: ConfigFile = None) -> None:
+def retry(number: Number, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Run an ended job again, with the same models."""
     retry_job(opened(config), JobId(number))
-    say(f"Job {number} is queued again.")
+    show_json({"id": number, "state": JobState.QUEUED}) if as_json else say(f"Job {number} is queued again.")

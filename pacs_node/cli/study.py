@@ -11,6 +11,7 @@ from pacs_node.archive.queries import deliveries, jobs, machine, studies
 from pacs_node.archive.records import Job
 from pacs_node.cli.options import AsJson, ConfigFile, Limit, opened
 from pacs_node.domain.identifiers import StudyUid
+from pacs_node.domain.study import StudyState
 from pacs_node.node import Node
 from pacs_node.printing import say, show_facts, show_json, show_rows
 from pacs_node.steps import reindex as reindexing
@@ -51,16 +52,20 @@ def show(uid: Uid, config: ConfigFile = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def retry(uid: Uid, config: ConfigFile = None) -> None:
+def retry(uid: Uid, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Plan a study again with the present rules and models, and run again what gave no findings."""
     retry_study(opened(config), StudyUid(uid))
-    say("It will be planned again as soon as a worker is free; `pulmonode study show` shows what becomes of it.")
+    if as_json:
+        show_json({"study_instance_uid": uid, "state": StudyState.SETTLED})
+    else:
+        say("It will be planned again as soon as a worker is free; `pulmonode study show` shows what becomes of it.")
 
 
 @app.command()
-def reindex(config: ConfigFile = None) -> None:
+def reindex(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Index the instances on disk that the database lacks."""
-    say(f"{reindexing.reindex(opened(config))} instances were added to the index.")
+    added = reindexing.reindex(opened(config))
+    show_json({"added": added}) if as_json else say(f"{added} instances were added to the index.")
 
 
 def _whole(node: Node, uid: StudyUid) -> dict[str, Any]:

@@ -17,8 +17,7 @@ IMPLEMENTATION_CLASS_UID = "2.25.329088013640768888120349358541401985732"
 IMPLEMENTATION_VERSION = "PULMONODE_0.1.0"
 """Its version, at most 16 characters."""
 
-_UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
-_LENIENT_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
+_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 
 
 def is_uid(text: str) -> bool:
@@ -26,11 +25,6 @@ def is_uid(text: str) -> bool:
 
     Leading zeros in a component are tolerated, because scanners write them; anything but digits and single dots is not.
     """
-    return len(text) <= 64 and _LENIENT_UID.fullmatch(text) is not None
-
-
-def is_strict_uid(text: str) -> bool:
-    """Whether the text is a UID exactly as PS3.5 section 9.1 has it."""
     return len(text) <= 64 and _UID.fullmatch(text) is not None
 
 

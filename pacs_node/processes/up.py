@@ -21,12 +21,15 @@ from inference.triton import TritonServer, launch
 from inference.triton.wheel import find_wheel
 from pacs_node import log
 from pacs_node.config import Config
+from pacs_node.errors import ConfigInvalid
 from pacs_node.node import build
 
 RESTART_S = 1.0
 """A child that died is started again after this time."""
 CANARY_S = 20.0
 """How often Triton has to prove that its models answer."""
+REFUSED = 2
+"""Exit code of a child whose settings cannot work, such as a port that is taken: starting it again would not help."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -45,6 +48,9 @@ class _Child:
             return
         if self.process is not None:
             log.event("process_died", process=self.name, exit_code=self.process.returncode)
+            if self.process.returncode == REFUSED:
+                raise ConfigInvalid(f"`node {self.name}` refused its settings; what it said stands above")
+            self.process = None
         if time.monotonic() - self.started_at >= RESTART_S:
             self.started_at = time.monotonic()
             self.process = subprocess.Popen(self.arguments, env=self.environment, preexec_fn=_die_with_parent)
@@ -69,7 +75,7 @@ def up(config: Config, config_file: Path | None, stop: threading.Event) -> None:
 
     Raises
     ------
-    InferenceError, NodeError : a part cannot be started
+    InferenceError, NodeError : a part cannot be started, or refuses its settings
     """
     config.data.mkdir(parents=True, exist_ok=True)
     build(config).database.close()

@@ -59,10 +59,5 @@ def device_uid(station: str) -> str:
     return _derived(["device", station])
 
 
-def implementation_uid() -> str:
-    """Implementation Class UID of the files (PS3.10 section 7.1); the same in all installations."""
-    return _derived(["implementation"])
-
-
 def _derived(parts: list[object]) -> str:
     return f"2.25.{uuid.uuid5(_NAMESPACE, json.dumps(parts)).int}"

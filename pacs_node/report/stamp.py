@@ -18,8 +18,8 @@ from pydicom.sr.coding import Code
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from inference.findings import ModelUse
+from pacs_node.domain.identifiers import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from pacs_node.report import codes
-from pacs_node.report.identity import VERSION, implementation_uid
 from pacs_node.report.request import ReportRequest
 
 MANUFACTURER = "PulmoNode"
@@ -104,6 +104,6 @@ def _file_meta(document: Dataset) -> FileMetaDataset:
     meta.MediaStorageSOPClassUID = document.SOPClassUID
     meta.MediaStorageSOPInstanceUID = document.SOPInstanceUID
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = implementation_uid()
-    meta.ImplementationVersionName = f"PULMONODE_{VERSION}"[:16]
+    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
     return meta

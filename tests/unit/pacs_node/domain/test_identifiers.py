@@ -12,7 +12,6 @@ from pacs_node.domain.identifiers import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION,
     is_ae_title,
-    is_strict_uid,
     is_uid,
 )
 
@@ -22,12 +21,12 @@ uids = st.lists(components, min_size=2, max_size=12).map(".".join)
 
 @given(uids)
 def test_numbers_joined_by_dots_are_a_uid_up_to_64_characters(uid: str) -> None:
-    assert is_uid(uid) == is_strict_uid(uid) == (len(uid) <= 64)
+    assert is_uid(uid) == (len(uid) <= 64)
 
 
 @given(st.uuids())
 def test_every_uuid_makes_a_uid(value: uuid.UUID) -> None:
-    assert is_strict_uid(f"2.25.{value.int}")
+    assert is_uid(f"2.25.{value.int}")
 
 
 def test_64_characters_are_the_limit() -> None:
@@ -37,9 +36,8 @@ def test_64_characters_are_the_limit() -> None:
 
 
 @pytest.mark.parametrize("uid", ["1.02.3", "01.2", "1.2.00"])
-def test_leading_zeros_are_tolerated_but_not_strict(uid: str) -> None:
+def test_leading_zeros_are_tolerated(uid: str) -> None:
     assert is_uid(uid)
-    assert not is_strict_uid(uid)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +62,6 @@ def test_leading_zeros_are_tolerated_but_not_strict(uid: str) -> None:
 )
 def test_anything_but_digits_and_single_dots_is_no_uid(text: str) -> None:
     assert not is_uid(text)
-    assert not is_strict_uid(text)
 
 
 @given(st.text())
@@ -85,5 +82,5 @@ def test_anything_else_is_no_ae_title(text: str) -> None:
 
 
 def test_the_implementation_names_itself_within_the_limits_of_the_standard() -> None:
-    assert is_strict_uid(IMPLEMENTATION_CLASS_UID)
+    assert is_uid(IMPLEMENTATION_CLASS_UID)
     assert 1 <= len(IMPLEMENTATION_VERSION) <= 16

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pacs_node.report.identity import VERSION, device_uid, implementation_uid, uid
+from pacs_node.domain.identifiers import IMPLEMENTATION_CLASS_UID
+from pacs_node.report.identity import VERSION, device_uid, uid
 from tests.support.results import A_MODEL, an_identity
 
 
@@ -43,7 +44,7 @@ def test_the_order_of_models_does_not_matter() -> None:
     assert uid(an_identity((A_MODEL, other)), "sr") == uid(an_identity((other, A_MODEL)), "sr")
 
 
-@pytest.mark.parametrize("made", [uid(an_identity(), "sr"), device_uid("HOSPITAL"), implementation_uid()])
+@pytest.mark.parametrize("made", [uid(an_identity(), "sr"), device_uid("HOSPITAL"), IMPLEMENTATION_CLASS_UID])
 def test_uids_are_uuid_derived_and_legal(made: str) -> None:
     """PS3.5 section 9.1 and B.2: at most 64 characters, root 2.25, a number below 2 ** 128 without leading zero."""
     root, number = made.rsplit(".", 1)
