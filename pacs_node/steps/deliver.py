@@ -47,7 +47,7 @@ def deliver_result(node: Node, delivery_id: DeliveryId) -> None:
         step = Move(row_id=delivery_id, state=DeliveryState.SENDING, event=event, at=node.now(), holder=holder)
         machine.move(tx, DELIVERIES, step, delivered_at=node.now() if is_current else None, attempt=delivery.attempt)
     log.event(
-        "result_delivered",
+        "result_delivered" if is_current else "result_changed_while_sent",
         delivery_id=delivery_id,
         destination=delivery.destination,
         instances=len(stored),

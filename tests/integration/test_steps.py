@@ -26,6 +26,7 @@ from pacs_node.node import Node, build
 from pacs_node.steps.identity import digest
 from pacs_node.steps.receive import Receiver
 from pacs_node.steps.reindex import reindex
+from pacs_node.steps.retry import retry_job
 from pacs_node.steps.sweep import sweep, waiting
 from pacs_node.work.tasks import STEPS
 from tests.support.detectors import ball_repository
@@ -278,6 +279,27 @@ def test_an_old_result_does_not_leave_after_the_newer_one(node: Node, clock: Clo
     assert delivery_states(node, first) == [DeliveryState.SUPERSEDED]
     assert delivery_states(node, second) == [DeliveryState.DELIVERED]
     assert len(sent) == 2
+
+
+def test_a_result_that_changes_while_it_is_sent_is_sent_again(node: Node, clock: Clock, chest: list[Path]) -> None:
+    sent: list[list[bytes]] = []
+
+    def slow(destination: Destination, paths: Sequence[Path]) -> None:
+        sent.append([path.read_bytes() for path in paths])
+        if len(sent) == 1:  # meanwhile an administrator changes how reports are written, and asks for another run
+            retry_job(changed, all_jobs(node)[0].id)
+            run_all(changed)
+
+    report = dataclasses.replace(node.config.report, ohif_hydration=True)
+    changed = dataclasses.replace(node, config=dataclasses.replace(node.config, report=report), send=slow)
+    receive(node, chest)
+    clock.forward(QUIET_S)
+    run_all(dataclasses.replace(node, send=slow))
+    (job,) = all_jobs(node)
+    assert delivery_states(node, job) == [DeliveryState.DELIVERED]
+    assert len(sent) == 2
+    assert sent[1] == [node.files.path(item.file_key).read_bytes() for item in results(node, job)]
+    assert sent[0] != sent[1]
 
 
 def test_a_job_that_was_superseded_is_revived_when_the_study_is_again_what_it_was(
