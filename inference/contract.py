@@ -65,13 +65,42 @@ class SeriesLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RoiSlices:
+    """How the slices around a candidate become the images that a 2-D model takes.
+
+    Parameters
+    ----------
+    size_ji : pixels of an image, the candidate in its middle
+    pixel_spacing_mm : of an image along both axes; None for the CT's own pixels
+    margin_mm : how far beyond the candidate's component slices are looked at, along the slice axis
+    threshold : probability at which a pixel belongs to the nodule
+    """
+
+    size_ji: tuple[int, int]
+    pixel_spacing_mm: float | None
+    margin_mm: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """An input that another model answers first: `output` of `model`, in the same version."""
+
+    input: str
+    model: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """One version of one model.
+    """One version of one model. The models of one system are published together and share the version number.
 
     Parameters
     ----------
     model, version : its place in the model repository
-    kind : what it is for: "dense-detector", "roi-head"
+    kind : how it is asked: "dense-detector", "roi-head", "slice-model"
+    system : the published system that it belongs to
+    roles : what it answers for its system: "detection", "segmentation", "malignancy"; empty for one that only feeds others
     file, sha256 : the artefact and its hash
     inputs, outputs : its tensors
     spacing_mm : voxel size that it expects; None for models that take no voxels
@@ -79,6 +108,8 @@ class Contract:
     detection, limits : for detectors only
     features : for detectors, the outputs that its head takes features from, in the head's order: (name, stride, bins)
     head : for detectors, the model that classifies its candidates; None if there is none
+    roi : for slice models
+    feeds : inputs that other models of the system answer; the remaining input is the image
     classes : for heads, the meaning of the outputs in order
     label_rule : how the training labels came about
     trained_on, evaluation : free JSON for people: data, split, figures with intervals, baseline
@@ -91,12 +122,16 @@ class Contract:
     sha256: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    system: str = ""
+    roles: tuple[str, ...] = ()
     spacing_mm: Spacing | None = None
     intensity: Intensity | None = None
     detection: Detection | None = None
     limits: SeriesLimits | None = None
     features: tuple[tuple[str, int, int], ...] = ()
     head: str | None = None
+    roi: RoiSlices | None = None
+    feeds: tuple[Feed, ...] = ()
     classes: tuple[str, ...] = ()
     label_rule: str = ""
     trained_on: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -122,11 +157,12 @@ class Contract:
 
 
 def _typed(raw: dict[str, Any]) -> dict[str, Any]:
-    nested = {"intensity": Intensity, "detection": Detection, "limits": SeriesLimits}
+    nested = {"intensity": Intensity, "detection": Detection, "limits": SeriesLimits, "roi": RoiSlices}
     typed = {key: _tuples(value) for key, value in raw.items() if key not in {"trained_on", "evaluation"}}
     typed |= {key: raw[key] for key in ("trained_on", "evaluation") if key in raw}
     for key in ("inputs", "outputs"):
         typed[key] = tuple(TensorSpec(name=spec["name"], shape=tuple(spec["shape"])) for spec in raw[key])
+    typed["feeds"] = tuple(Feed(**feed) for feed in raw.get("feeds", ()))
     for key, kind in nested.items():
         if raw.get(key) is not None:
             typed[key] = kind(**{name: _tuples(value) for name, value in raw[key].items()})

@@ -19,7 +19,7 @@ from training import state as states
 from training.candidates import candidates_in
 from training.data.bank import Bank, Mixture, draw, target_of
 from training.data.windows import Window, cut, varied
-from training.evaluation.statistics import area_under_roc
+from training.metrics.statistics import area_under_roc
 from training.inputs import normalised
 from training.losses import BENIGN, MALIGNANT, class_loss, loss_weights
 from training.networks.jnsc import CLASSES, Jnsc, features_from_maps

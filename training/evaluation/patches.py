@@ -24,7 +24,7 @@ from inference.volume import BoolArray
 from training.data.bank import target_of
 from training.data.luna16 import EDGE, Nodule
 from training.data.windows import cut
-from training.evaluation.overlap import dice
+from training.metrics.overlap import dice
 from training.inputs import normalised
 
 MARGIN = 7

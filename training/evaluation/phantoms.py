@@ -17,8 +17,8 @@ from inference.pipeline import Pipeline, run
 from inference.predictor import Predictor
 from training.data import phantom
 from training.data.phantom import Phantom, TrueNodule
-from training.evaluation.froc import ScanCase
-from training.evaluation.overlap import dice
+from training.metrics.froc import ScanCase
+from training.metrics.overlap import dice
 
 RELEVANT_MM = 6.0
 """Solid nodules below 6 mm need no routine follow-up (Fleischner Society, MacMahon et al., Radiology 2017;284:228)."""

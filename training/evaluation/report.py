@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation.froc import ScanCase, cpm, false_per_scan, sensitivity, sensitivity_at
+from training.metrics.froc import ScanCase, cpm, false_per_scan, sensitivity, sensitivity_at
 from training.evaluation.patches import PatchCase
 from training.evaluation.phantoms import PhantomCase
-from training.evaluation.statistics import Figure, area_under_roc, figure, mean
+from training.metrics.statistics import Figure, area_under_roc, figure, mean
 from training.labels.malignancy import Label
 
 FALSE_PER_SCAN = 3.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.evaluation.froc import ScanCase, cpm, false_per_scan, sensitivity, sensitivity_at
-from training.evaluation.overlap import dice
-from training.evaluation.statistics import area_under_roc, figure, mean
+from training.metrics.froc import ScanCase, cpm, false_per_scan, sensitivity, sensitivity_at
+from training.metrics.overlap import dice
+from training.metrics.statistics import area_under_roc, figure, mean
 
 CASES = [
     ScanCase(name="a", hit_scores=(0.9, 0.3), false_scores=(0.8, 0.2)),

@@ -1,0 +1,1 @@
+"""Figures of quality: pure functions of masks, scores and labels."""
