@@ -100,7 +100,7 @@ class Contract:
     model, version : its place in the model repository
     kind : how it is asked: "dense-detector", "roi-head", "slice-model"
     system : the published system that it belongs to
-    roles : what it answers for its system: "detection", "segmentation", "malignancy"; empty for one that only feeds others
+    roles : what it answers for its system: "detection", "segmentation", "malignancy"; none if it only feeds others
     file, sha256 : the artefact and its hash
     inputs, outputs : its tensors
     spacing_mm : voxel size that it expects; None for models that take no voxels

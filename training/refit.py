@@ -19,9 +19,9 @@ from training import state as states
 from training.candidates import candidates_in
 from training.data.bank import Bank, Mixture, draw, target_of
 from training.data.windows import Window, cut, varied
-from training.metrics.statistics import area_under_roc
 from training.inputs import normalised
 from training.losses import BENIGN, MALIGNANT, class_loss, loss_weights
+from training.metrics.statistics import area_under_roc
 from training.networks.jnsc import CLASSES, Jnsc, features_from_maps
 from training.recipes import Recipe
 from training.state import State

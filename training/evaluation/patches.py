@@ -24,8 +24,8 @@ from inference.volume import BoolArray
 from training.data.bank import target_of
 from training.data.luna16 import EDGE, Nodule
 from training.data.windows import cut
-from training.metrics.overlap import dice
 from training.inputs import normalised
+from training.metrics.overlap import dice
 
 MARGIN = 7
 SIZE = EDGE + 2 * MARGIN

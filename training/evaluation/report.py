@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from training.metrics.froc import ScanCase, cpm, false_per_scan, sensitivity, sensitivity_at
 from training.evaluation.patches import PatchCase
 from training.evaluation.phantoms import PhantomCase
-from training.metrics.statistics import Figure, area_under_roc, figure, mean
 from training.labels.malignancy import Label
+from training.metrics.froc import ScanCase, cpm, false_per_scan, sensitivity, sensitivity_at
+from training.metrics.statistics import Figure, area_under_roc, figure, mean
 
 FALSE_PER_SCAN = 3.0
 """False findings per scan on phantoms that the operating point is set to; the demo allows four."""

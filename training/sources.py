@@ -1,0 +1,55 @@
+"""The data folder as training sees it: what is in it, by side of the split. Called from `training.systems`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from training.data import luna16, slices, splits
+from training.data.luna16 import Nodule
+from training.data.slices import Slice
+from training.data.splits import Split
+
+HERE = Path(__file__).parent / "data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where data come from; everything is read when it is first asked for.
+
+    Parameters
+    ----------
+    data : folder that holds `luna16_nodules`, `lidc_slices` and `ct`
+    cache : folder for what takes long to make
+    tell : told what is being made
+    """
+
+    data: Path
+    cache: Path
+    tell: Callable[[str], None] = print
+
+    @cached_property
+    def luna16_split(self) -> Split:
+        """The committed split of the LUNA16 nodules' patients."""
+        return splits.load(HERE / "luna16_split.json")
+
+    @cached_property
+    def lidc_split(self) -> Split:
+        """The committed split of the LIDC slices' patients; nobody trains here and validates there."""
+        return splits.load(HERE / "lidc_split.json")
+
+    @cached_property
+    def nodules(self) -> tuple[Nodule, ...]:
+        """All LUNA16 nodules."""
+        return luna16.load(self.data / "luna16_nodules")
+
+    def luna16_slices(self, patients: Sequence[str]) -> tuple[Slice, ...]:
+        """The largest slice of each nodule of some patients."""
+        kept = set(patients)
+        return tuple(slices.largest_slice(nodule) for nodule in self.nodules if nodule.patient_id in kept)
+
+    def lidc_slices(self, patients: Sequence[str], *, readers: int = 1) -> tuple[Slice, ...]:
+        """The LIDC slices of some patients that so many readers drew at least."""
+        return slices.chosen(slices.load_lidc(self.data / "lidc_slices", readers=readers), patients)
