@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from inference.volume import BoolArray
-from training import losses
 from training.data.targets import BENIGN, MALIGNANT, NOTHING, TargetArray
+from training.losses import jnsc as losses
 from training.networks.jnsc import Box
 
 THRESHOLD = 0.4
@@ -34,7 +34,7 @@ class WindowCandidate:
     ----------
     box : bounding box, dilated by one voxel, inside the window
     voxels : of the component
-    label : as in `training.losses`
+    label : as in `training.losses.jnsc`
     """
 
     box: Box

@@ -65,7 +65,7 @@ def save(state: State, folder: Path) -> None:
         arrays |= {f"optimiser/{name}/{key}": value for key, value in kept.items()}
     new = folder / f"new-{FILE}"
     with new.open("wb") as file:
-        np.savez(file, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
+        np.savez(file, about=np.array(json.dumps(about)), **arrays)
         file.flush()
         os.fsync(file.fileno())
     new.replace(folder / FILE)

@@ -22,6 +22,7 @@ from training.place import Place
 from training.system import Batch, Losses, Memory, Modules, Settings, System, Turn
 
 CHECKPOINT_S = 60.0
+HERE = Place()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,7 @@ def fit(
     folder: Path,
     watch: Callable[[Moment], None],
     *,
-    place: Place = Place(),
+    place: Place = HERE,
     stop: int | None = None,
 ) -> State:
     """Train from the folder's checkpoint, or from the beginning.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from training.data.bank import Mixture
-from training.losses import Weights
+from training.losses.jnsc import Weights
 from training.networks.jnsc import JnscConfig, jnsc_paper, jnsc_reduced, jnsc_tiny
 
 
@@ -38,7 +38,7 @@ class Recipe:
     network, phases, mixture : what is trained, on what, in which order
     learning_rate : at its highest
     schedule : "cosine" after a warm-up of 50 steps, or "steps": times 0.2 after each quarter (paper 4, section III-A)
-    weights : of the losses, see `training.losses.loss_weights`
+    weights : of the losses, see `training.losses.jnsc.loss_weights`
     dice : factor of the soft Dice term, which the paper does not have
     precision : of the dense network; "bfloat16" is twice as fast on a CPU that has it, but torch 2.13 gives
         wrong gradients at 2^3 voxels (windows of 32), hence for windows of 48 and more only

@@ -20,7 +20,7 @@ from training.candidates import candidates_in
 from training.data.bank import Bank, Mixture, draw, target_of
 from training.data.windows import Window, cut, varied
 from training.inputs import normalised
-from training.losses import BENIGN, MALIGNANT, class_loss, loss_weights
+from training.losses.jnsc import BENIGN, MALIGNANT, class_loss, loss_weights
 from training.metrics.statistics import area_under_roc
 from training.networks.jnsc import CLASSES, Jnsc, features_from_maps
 from training.recipes import Recipe
@@ -40,7 +40,7 @@ class Sample:
     Parameters
     ----------
     features : shape (N, F)
-    labels : shape (N,), as in `training.losses`
+    labels : shape (N,), as in `training.losses.jnsc`
     folds : shape (N,), by patient; -1 for candidates of scans
     """
 

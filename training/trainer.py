@@ -22,7 +22,7 @@ from training.data.bank import Bank, draw
 from training.data.targets import NOTHING
 from training.data.windows import Window
 from training.inputs import normalised
-from training.losses import class_loss, dice_loss, loss_weights, voxel_loss
+from training.losses.jnsc import class_loss, dice_loss, loss_weights, voxel_loss
 from training.mining import false_findings
 from training.networks.jnsc import features_from_maps
 from training.recipes import Phase, Recipe

@@ -46,7 +46,7 @@ class Slice:
     ----------
     case_id, patient_id : what it is of
     image_hu : shape (71, 71), the nodule about in the middle
-    readers_RJI : shape (r, 71, 71); what each reader drew, or the one reference mask there is; none set = no nodule here
+    readers_RJI : shape (r, 71, 71); what each reader drew, or the one reference mask; none set = no nodule
     ratings : malignancy 1..5 by reader
     pixel_spacing_mm : of the slice
     diameter_mm : of the nodule
@@ -154,7 +154,7 @@ class Samples:
     @property
     def soft_scale(self) -> int:
         """Pixels of a soft mask per pixel of the image, along each axis."""
-        return self.soft_NJI.shape[1] // self.images_NJI.shape[1]
+        return int(self.soft_NJI.shape[1] // self.images_NJI.shape[1])
 
 
 def samples_of(

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from training.losses import (
+from training.losses.jnsc import (
     BENIGN,
     MALIGNANT,
     NON_NODULE,
