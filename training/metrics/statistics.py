@@ -1,6 +1,6 @@
-"""Figures with patient-level bootstrap intervals, and the area under a ROC curve. Pure.
+"""Figures with patient-level bootstrap intervals, and the areas under ROC and precision-recall curves. Pure.
 
-Called from `training.evaluation.report`.
+Called from `training.evaluation`.
 """
 
 from __future__ import annotations
@@ -67,6 +67,26 @@ def area_under_roc(scores: ArrayLike, positive: ArrayLike) -> float:
         return float("nan")
     ranks = rankdata(np.asarray(scores, float))
     return float((ranks[is_positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def average_precision(scores: ArrayLike, positive: ArrayLike) -> float:
+    """Area under the precision-recall curve as a sum over thresholds; NaN without positive cases.
+
+    Not to be compared with areas under ROC curves: a constant score has the prevalence here and 0.5 there.
+
+    References
+    ----------
+    sum over thresholds of (recall_n - recall_n-1) * precision_n; equal scores share one threshold
+    """
+    values, is_positive = np.asarray(scores, float), np.asarray(positive, bool)
+    if not is_positive.any():
+        return float("nan")
+    order = np.argsort(-values, kind="stable")
+    found = np.cumsum(is_positive[order])
+    last_of_ties = np.r_[np.flatnonzero(np.diff(values[order])), len(values) - 1]
+    precision = found[last_of_ties] / (last_of_ties + 1)
+    recall = found[last_of_ties] / is_positive.sum()
+    return float(np.sum(np.diff(np.r_[0.0, recall]) * precision))
 
 
 def mean(values: Sequence[float]) -> float:
