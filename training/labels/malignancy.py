@@ -26,6 +26,19 @@ class LabelRule(StrEnum):
     MEAN_ROUNDED = "mean_rounded"
 
 
+class Certainty(StrEnum):
+    """How far the label of a nodule may be trusted (paper 4)."""
+
+    CERTAIN = "certain"
+    """The label is a hard target."""
+
+    MARGINAL = "marginal"
+    """The label is a pseudo-label's starting point: `prior`."""
+
+    UNCERTAIN = "uncertain"
+    """The median is 3: no target for malignancy, and no part of a test set."""
+
+
 def label(ratings: Sequence[int], rule: LabelRule = LabelRule.MEDIAN) -> Label:
     """Label of a nodule.
 
@@ -50,3 +63,25 @@ def is_marginal(ratings: Sequence[int]) -> bool:
     The paper's range includes a median of 3, which is its own class "uncertain"; it is left out here.
     """
     return len(ratings) <= 2 and 2 <= median(ratings) <= 4 and median(ratings) != 3
+
+
+def certainty(ratings: Sequence[int]) -> Certainty:
+    """Certainty of the label that the median gives.
+
+    Parameters
+    ----------
+    ratings : 1..5, one per reader, at least one
+    """
+    if label(ratings) is Label.UNCERTAIN:
+        return Certainty.UNCERTAIN
+    return Certainty.MARGINAL if is_marginal(ratings) else Certainty.CERTAIN
+
+
+def prior(ratings: Sequence[int]) -> float:
+    """Probability of malignancy that the readers' median M stands for: T = (M - 1) / 4, 0..1 (paper 4, NETWORKS 4.3).
+
+    Parameters
+    ----------
+    ratings : 1..5, one per reader, at least one
+    """
+    return (float(median(ratings)) - 1.0) / 4.0

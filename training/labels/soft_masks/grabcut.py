@@ -16,7 +16,7 @@ from inference.volume import BoolArray
 from training.labels.recist import RecistAxes
 from training.labels.soft_masks.matting import GreyArray
 
-PADDING = 1.5
+PADDING = 1.25
 """Size of the rectangle against the bounding box of both axes; paper 5: 1.25 to 1.5."""
 
 ITERATIONS = 5

@@ -17,7 +17,7 @@ from training.labels.consensus import HALF, consensus
 from training.labels.recist import RecistAxes
 from training.labels.soft_masks import rejection, trimaps
 from training.labels.soft_masks.grabcut import mask_from_recist
-from training.labels.soft_masks.matting import MattingFailed, enlarge, grey_from_hu, matte
+from training.labels.soft_masks.matting import MattingFailed, enlarge, grey_from_hu, matte, smooth
 from training.labels.soft_masks.rejection import Reason
 from training.labels.soft_masks.trimaps import BACKGROUND, Trimap
 
@@ -87,7 +87,7 @@ def _soft_mask(image_hu_ji: HuArray, trimap: Trimap | None, prior: BoolArray, sc
         return _unmade(trimap, prior, scale, Reason.NO_BACKGROUND)
     large = _repeated(trimap, scale)
     try:
-        alpha = matte(enlarge(grey_from_hu(image_hu_ji), scale), large)
+        alpha = matte(enlarge(smooth(grey_from_hu(image_hu_ji)), scale), large)
     except MattingFailed:
         return _unmade(trimap, prior, scale, Reason.MATTING_FAILED)
     binary = alpha >= BINARY_ALPHA

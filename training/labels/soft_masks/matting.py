@@ -2,10 +2,16 @@
 
 Pure. Called from `training.labels.soft_masks.making`. J: rows, I: columns.
 
+The colour line of a window with little contrast follows the noise (flat ground-glass, NETWORKS 5.1), so the image is
+smoothed first and epsilon is the larger one. This is done to every image, not to ground-glass only: on 259 slices drawn
+by three readers or more, the binary mask then agrees better with what half of them marked (Dice 0.924 against 0.915
+without; enlarged by 4, 0.914 against 0.911) and fewer masks are rejected (1.5 % against 2.3 %; 0 % against 3 %).
+Epsilon from 1e-7 to 1e-4 changes none of the Dice by more than 0.002.
+
 References
 ----------
 Levin, Lischinski, Weiss: A closed-form solution to natural image matting. PAMI 30 (2008) 228; window radius 1. Known
-pixels are kept exactly (its lambda towards infinity). Low contrast: NETWORKS 5.1.
+pixels are kept exactly (its lambda towards infinity).
 """
 
 from __future__ import annotations
@@ -23,11 +29,8 @@ GreyArray = NDArray[np.float64]
 
 WINDOW_HU = (-1000.0, 400.0)
 
-EPSILON = 1e-7
-LOW_CONTRAST_EPSILON = 1e-5
-LOW_CONTRAST_SMOOTHING_PX = 0.7
-LOW_CONTRAST = 0.25
-"""Of the window (350 HU): ground-glass against lung. Below it noise decides the colour line."""
+EPSILON = 1e-5
+SMOOTHING_PX = 0.7
 
 _MARGIN = 2
 """Pixels around what is not background: every matting window that holds an unknown pixel lies within it."""
@@ -43,12 +46,19 @@ def grey_from_hu(image_hu_ji: HuArray) -> GreyArray:
     return np.clip((image_hu_ji.astype(np.float64) - low) / (high - low), 0.0, 1.0)
 
 
+def smooth(grey_ji: GreyArray) -> GreyArray:
+    """The image with less noise."""
+    smoothed: GreyArray = ndimage.gaussian_filter(grey_ji, SMOOTHING_PX, mode="nearest")
+    return smoothed
+
+
 def enlarge(grey_ji: GreyArray, scale: int) -> GreyArray:
     """Bicubic enlargement, edges aligned as in torch's `interpolate(mode="bicubic")`; clipped to 0..1."""
     if scale == 1:
         return grey_ji
     rows, columns = grey_ji.shape
-    return np.clip(cv2.resize(grey_ji, (columns * scale, rows * scale), interpolation=cv2.INTER_CUBIC), 0.0, 1.0)
+    large: GreyArray = cv2.resize(grey_ji, (columns * scale, rows * scale), interpolation=cv2.INTER_CUBIC)
+    return np.clip(large, 0.0, 1.0)
 
 
 def matte(grey_ji: GreyArray, trimap_ji: Trimap) -> NDArray[np.float32]:
@@ -67,17 +77,14 @@ def matte(grey_ji: GreyArray, trimap_ji: Trimap) -> NDArray[np.float32]:
     ------
     MattingFailed : the solver does not converge
     """
-    alpha = (trimap_ji == FOREGROUND).astype(np.float32)
+    alpha: NDArray[np.float32] = (trimap_ji == FOREGROUND).astype(np.float32)
     box = _box(trimap_ji)
     grey, trimap = grey_ji[box], trimap_ji[box]
     if not (trimap == UNKNOWN).any():
         return alpha
-    epsilon = EPSILON
-    if _contrast(grey, trimap) < LOW_CONTRAST:
-        grey, epsilon = ndimage.gaussian_filter(grey, LOW_CONTRAST_SMOOTHING_PX), LOW_CONTRAST_EPSILON
     try:
         alpha[box] = estimate_alpha_cf(
-            np.repeat(grey[..., None], 3, axis=-1), trimap, laplacian_kwargs={"epsilon": epsilon, "radius": 1}
+            np.repeat(grey[..., None], 3, axis=-1), trimap, laplacian_kwargs={"epsilon": EPSILON, "radius": 1}
         )
     except ValueError as error:
         raise MattingFailed(str(error)) from error
@@ -88,7 +95,3 @@ def _box(trimap: Trimap) -> tuple[slice, slice]:
     found: tuple[slice, slice] = ndimage.find_objects((trimap != BACKGROUND).astype(np.uint8))[0]
     rows, columns = (slice(max(0, side.start - _MARGIN), side.stop + _MARGIN) for side in found)
     return rows, columns
-
-
-def _contrast(grey: GreyArray, trimap: Trimap) -> float:
-    return float(np.median(grey[trimap == FOREGROUND]) - np.median(grey[trimap == BACKGROUND]))
