@@ -1,7 +1,7 @@
 """Nodules that are known to be in a volume, whoever marked them: what every reader of real data gives.
 
 LIDC-IDRI, LUNA16, DeepLesion and DICOM pairs all end here, so that training sets are made from any of them the same way
-(`training.data.known_patches`, `training.data.known_slices`). Plain values; `cropped` is the one computation.
+(`training.data.known_patches`, `training.data.known_slices`). Plain values, and masks cut to their boxes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference.findings import CroppedMask
-from inference.geometry import Point, Shape
+from inference.geometry import Grid, Point, Shape
 from inference.volume import BoolArray, Volume
 
 
@@ -101,3 +101,9 @@ def whole(mask: CroppedMask, shape_kji: Shape) -> BoolArray:
     box = zip(mask.start_kji, mask.voxels.shape, strict=True)
     voxels[tuple(slice(start, start + size) for start, size in box)] = mask.voxels
     return voxels
+
+
+def centre_lps(mask: BoolArray, start_kji: Shape, grid: Grid) -> Point:
+    """Centre of mass of a mask whose first voxel has this index in the grid; mm. At least one voxel is set."""
+    x, y, z = grid.lps_from_kji(np.argwhere(mask).mean(axis=0) + start_kji).tolist()
+    return x, y, z

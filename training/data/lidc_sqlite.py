@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
-from scipy.spatial.distance import pdist
 
 READERS = 4
 """read each scan; a cluster of more annotations joins nodules that touch, or a reader drew twice"""
@@ -78,11 +77,6 @@ class Annotation:
     number: int
     ratings: dict[str, int]
     outlines: tuple[Outline, ...]
-
-    @property
-    def extent_pixels(self) -> float:
-        """Largest distance of two points of one outline."""
-        return max((float(pdist(o.points_xy).max()) for o in self.outlines if len(o.points_xy) > 1), default=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -171,11 +165,6 @@ def cluster(scan: LidcScan) -> tuple[tuple[Annotation, ...], ...]:
     )
 
 
-def diameter_mm(scan: LidcScan, annotations: Sequence[Annotation]) -> float:
-    """Mean of the readers' largest diameters in a slice."""
-    return scan.pixel_mm * sum(a.extent_pixels for a in annotations) / len(annotations)
-
-
 _SCANS = """SELECT id, series_instance_uid, patient_id, slice_thickness, pixel_spacing FROM scans
     WHERE :patient IS NULL OR patient_id = :patient ORDER BY id"""
 _SLICES = """SELECT scan_id, val FROM zvals JOIN scans ON scans.id = scan_id
@@ -224,7 +213,10 @@ def _distances(points: Sequence[NDArray[np.float64]], limit: float) -> NDArray[n
     gaps = np.maximum(0, np.maximum(low[:, None] - high[None], low[None] - high[:, None]))
     distances = np.full((len(points),) * 2, np.inf)
     np.fill_diagonal(distances, 0)
-    for one, other in np.argwhere(np.triu(np.linalg.norm(gaps, axis=-1) <= limit, k=1)):
-        nearest, _ = KDTree(points[one]).query(points[other], distance_upper_bound=np.nextafter(limit, np.inf))
-        distances[one, other] = distances[other, one] = nearest.min()
+    near = np.triu(np.linalg.norm(gaps, axis=-1) <= limit, k=1)
+    for one in np.flatnonzero(near.any(axis=1)):
+        tree = KDTree(points[one], compact_nodes=False, balanced_tree=False)
+        for other in np.flatnonzero(near[one]):
+            nearest, _ = tree.query(points[other], distance_upper_bound=np.nextafter(limit, np.inf))
+            distances[one, other] = distances[other, one] = nearest.min()
     return distances
