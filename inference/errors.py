@@ -9,6 +9,11 @@
     |- ModelNotFound         model.not-found       permanent
     |- ModelOutputInvalid    model.output-invalid  permanent
     |- InputRefused          model.input-refused   permanent
+    |- ReleaseInvalid        release.invalid       permanent
+    |- GoldenMismatch        model.golden-mismatch permanent
+    |- VersionsIncompatible  model.incompatible    permanent
+    |- LoadRefused           model.load-refused    permanent
+    |- RepositoryUnwritable  model.unwritable      permanent
     `- PredictorUnavailable  triton.unavailable    retryable
        |- PredictorTimeout   triton.timeout        retryable
        `- PredictorBroken    triton.broken         retryable
@@ -81,6 +86,36 @@ class InputRefused(InferenceError):
     """The inference server refused the request."""
 
     code = "model.input-refused"
+
+
+class ReleaseInvalid(InferenceError):
+    """The exported models cannot be published; export them again."""
+
+    code = "release.invalid"
+
+
+class GoldenMismatch(InferenceError):
+    """The model does not reproduce the answers that it gave when it was trained."""
+
+    code = "model.golden-mismatch"
+
+
+class VersionsIncompatible(InferenceError):
+    """The versions of a model cannot be served together, because their tensors are others."""
+
+    code = "model.incompatible"
+
+
+class LoadRefused(InferenceError):
+    """The inference server refused to load the model."""
+
+    code = "model.load-refused"
+
+
+class RepositoryUnwritable(InferenceError):
+    """The model repository cannot be written."""
+
+    code = "model.unwritable"
 
 
 class PredictorUnavailable(InferenceError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import (
@@ -23,6 +24,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 from inference.errors import ContractInvalid, PredictorBroken
 from inference.predictor import FloatTensor, check_answer, check_request
 from inference.registry import ModelRepository
+
+Shape = tuple[int | None, ...]
 
 _UNUSABLE = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotSupported, RuntimeException)
 
@@ -59,11 +62,38 @@ class OnnxPredictor:
             return self._sessions[model, version]
 
     def _loaded(self, model: str, version: int) -> onnxruntime.InferenceSession:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other work shares these cores
         try:
-            artefact = self._models.artefact(model, version)
-            return onnxruntime.InferenceSession(artefact, options, providers=["CPUExecutionProvider"])
+            return _session(self._models.artefact(model, version), self._threads)
         except _UNUSABLE as error:
             raise ContractInvalid(f"the file of {model} version {version} is no usable model: {error}") from error
+
+
+def tensors_of(artefact: bytes) -> tuple[dict[str, Shape], dict[str, Shape]]:
+    """The inputs and the outputs that a file itself declares: shapes by name, batch axis included, None = any length.
+
+    Raises
+    ------
+    ContractInvalid : it is no usable model, or has tensors that are not float32
+    """
+    try:
+        session = _session(artefact, threads=1)
+    except _UNUSABLE as error:
+        raise ContractInvalid(f"model.onnx is no usable model: {error}") from error
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    odd = sorted(tensor.name for tensor in [*inputs, *outputs] if tensor.type != "tensor(float)")
+    if odd:
+        raise ContractInvalid(f"model.onnx has tensors that are not float32: {', '.join(odd)}")
+    return _shapes(inputs), _shapes(outputs)
+
+
+def _shapes(tensors: Sequence[Any]) -> dict[str, Shape]:
+    return {
+        tensor.name: tuple(length if isinstance(length, int) else None for length in tensor.shape) for tensor in tensors
+    }
+
+
+def _session(artefact: bytes, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other work shares these cores
+    return onnxruntime.InferenceSession(artefact, options, providers=["CPUExecutionProvider"])

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CARD = (ROOT / "deploy/docs/model-card.md").read_text(encoding="utf-8")
-CONTRACT = json.loads((ROOT / "model_repository/jnsc/contract.json").read_text(encoding="utf-8"))
+CONTRACT = json.loads((ROOT / "model_repository/jnsc/1/contract.json").read_text(encoding="utf-8"))
 FIGURES = {
     (side, name): value
     for side in ("real", "synthetic")

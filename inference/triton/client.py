@@ -18,9 +18,17 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from inference.contract import Contract
-from inference.errors import ContractInvalid, InferenceError, InputRefused, ModelOutputInvalid
+from inference.errors import (
+    ContractInvalid,
+    InferenceError,
+    InputRefused,
+    LoadRefused,
+    ModelNotFound,
+    ModelOutputInvalid,
+    PredictorBroken,
+)
 from inference.predictor import FloatTensor, check_answer, check_request, zeros
-from inference.registry import ModelRepository
+from inference.registry import SHA256_KEY, ModelRepository
 from inference.triton.failures import error_of, pause_s
 
 Answer = TypeVar("Answer")
@@ -128,7 +136,30 @@ class TritonPredictor:
         """
         self._asked(lambda: self._client.unload_model(model, client_timeout=LOAD_S))
         self._asked(lambda: self._client.load_model(model, client_timeout=LOAD_S))
-        self.canary(model, self._models.active_version(model))
+        for version in self._models.served_versions(model):
+            self.canary(model, version)
+
+    def load(self, model: str, header: Mapping[str, str] | None = None) -> None:
+        """Make the server serve the versions that the model's configuration names, or none if it is gone.
+
+        Requests that are under way end on the version that they asked for. Needs explicit model control.
+
+        Parameters
+        ----------
+        header : opens a server whose model control is restricted
+
+        Raises
+        ------
+        LoadRefused : the server cannot or will not load it, and goes on with what it had
+        PredictorUnavailable, PredictorTimeout
+        """
+        headers = dict(header or {})
+        is_wanted = bool(self._models.served_versions(model))
+        ask = self._client.load_model if is_wanted else self._client.unload_model
+        try:
+            self._asked(lambda: ask(model, headers=headers, client_timeout=LOAD_S))
+        except (InputRefused, ModelNotFound, PredictorBroken) as error:
+            raise LoadRefused(str(error)) from error
 
     def close(self) -> None:
         """Close the connection."""
@@ -154,7 +185,7 @@ class TritonPredictor:
         config = self._asked(
             lambda: self._client.get_model_config(key[0], str(key[1]), client_timeout=self._deadline_s).config
         )
-        if config.parameters["artifact_sha256"].string_value != contract.sha256:
+        if config.parameters[SHA256_KEY.format(version=key[1])].string_value != contract.sha256:
             raise ContractInvalid(f"Triton serves another file as {key[0]} version {key[1]} than its contract names")
         self._vouched.add(key)
 

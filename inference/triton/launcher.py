@@ -59,15 +59,15 @@ class TritonServer:
         return self.process.poll() is None
 
     def wait_until_ready(self) -> None:
-        """Wait until every model answers.
+        """Wait until every version that is served of every model answers.
 
         Raises
         ------
         InferenceError : the server ended, a model cannot be loaded or answers wrongly, or `READY_S` have passed
         """
         until = time.monotonic() + READY_S
-        for entry in self._models.models():
-            while not self._answers(entry.name, entry.active, until):
+        for model, version in self._models.served():
+            while not self._answers(model, version, until):
                 time.sleep(0.05)
 
     def reload(self) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ class TritonServer:
         ------
         InferenceError : a model stays dead, or the server does not answer
         """
-        dead = [entry.name for entry in self._models.models() if self._is_dead(entry.name, entry.active)]
+        dead = sorted({model for model, version in self._models.served() if self._is_dead(model, version)})
         for name in dead:
             self._predictor.reload(name)
         return tuple(dead)
@@ -122,7 +122,7 @@ class TritonServer:
 def launch(
     repository: Path, runtime: Path, *, host: str = "127.0.0.1", port: int = 0, threads: int = 2
 ) -> TritonServer:
-    """Start a server for every active model of a repository, and wait until all of them answer.
+    """Start a server for every version of a repository that is to be served, and wait until all of them answer.
 
     The server gets SIGTERM when the thread that called this ends: call it from one that lives as long as it shall.
 
@@ -164,7 +164,7 @@ def _flags(models: ModelRepository, runtime: Runtime, host: str, port: int) -> l
         f"--model-repository={models.path.resolve()}",
         f"--backend-directory={runtime.backends}",
         "--model-control-mode=explicit",
-        *(f"--load-model={entry.name}" for entry in models.models()),
+        *(f"--load-model={name}" for name in sorted({model for model, _ in models.served()})),
         "--strict-readiness=false",
         "--disable-auto-complete-config",  # it starts every model twice
         f"--exit-timeout-secs={EXIT_S}",

@@ -180,7 +180,10 @@ def test_the_doctor_is_content_without_the_dead_destination(running: Running, tm
 def test_models_are_listed_with_their_active_version(running: Running) -> None:
     models = {item["model"]: item for item in running.node.asked("model", "list")}
     assert models.keys() == {"jnsc", "jnsc_head"}
-    assert all((item["active"], item["file_is_whole"]) == (1, True) for item in models.values())
+    assert all(
+        (item["version"], item["active"], item["served"], item["file_is_whole"]) == (1, True, True, True)
+        for item in models.values()
+    )
     assert all(len(item["sha256"]) == 64 for item in models.values())
 
 

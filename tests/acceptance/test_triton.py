@@ -108,7 +108,7 @@ def test_a_killed_server_is_started_again_and_the_next_study_is_answered(story: 
 
 
 def test_nothing_of_the_server_outlives_the_node(story: Story) -> None:
-    assert len(story.stubs) >= len(ModelRepository(story.node.config.models).models())
+    assert len(story.stubs) >= len(ModelRepository(story.node.config.models).served())
     assert story.shared_memory
     assert [process for process in story.stubs if _lives(process)] == []
     assert [pid for pid in story.servers if psutil.pid_exists(pid) and _lives(psutil.Process(pid))] == []

@@ -22,7 +22,7 @@ from inference.errors import (
 from inference.onnx import OnnxPredictor
 from inference.predictor import FloatTensor
 from inference.registry import ModelRepository
-from tests.support.models import a_contract, a_repository, doubler
+from tests.support.models import a_contract, a_member, a_repository, doubler
 
 X = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
 
@@ -47,7 +47,7 @@ def test_its_tensors_are_read_only_like_those_that_come_over_the_network(models:
 
 
 def test_it_runs_the_version_that_it_is_asked_for(models: ModelRepository) -> None:
-    models.publish(doubler(3.0), a_contract(), maximum_batch=4)
+    models.publish(a_member(doubler(3.0)))
     predictor = OnnxPredictor(models)
     for version, factor in ((1, 2.0), (2, 3.0), (1, 2.0)):
         answer = predictor.infer("doubler", version, {"x": X}, ["double"])
@@ -97,13 +97,13 @@ def test_a_file_that_was_changed_is_not_run(models: ModelRepository) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"no model", doubler()[:-40]])
 def test_a_file_that_is_no_model_is_refused(models: ModelRepository, content: bytes) -> None:
-    models.publish(content, a_contract(), maximum_batch=4)
+    models.publish(a_member(content))
     with pytest.raises(ContractInvalid, match="no usable model"):
         OnnxPredictor(models).infer("doubler", 2, {"x": X}, ["double"])
 
 
 def test_a_model_that_does_not_keep_its_contract_is_broken(models: ModelRepository) -> None:
     wider = dataclasses.replace(a_contract(), inputs=(TensorSpec(name="x", shape=(2, 4)),))
-    models.publish(doubler(), wider, maximum_batch=4)
+    models.publish(a_member(doubler(), wider))
     with pytest.raises(PredictorBroken, match="doubler version 2 failed"):
         OnnxPredictor(models).infer("doubler", 2, {"x": np.zeros((1, 2, 4), np.float32)}, ["double"])

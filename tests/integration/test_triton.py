@@ -32,7 +32,7 @@ from inference.predictor import FloatTensor, zeros
 from inference.registry import ModelRepository
 from inference.triton import Retries, TritonPredictor, TritonServer, launch
 from inference.triton.wheel import find_wheel
-from tests.support.models import LARGEST_BATCH, a_contract, a_repository, doubler
+from tests.support.models import a_contract, a_member, a_repository, doubler
 from tests.support.nodes import eventually
 
 pytestmark = pytest.mark.triton
@@ -127,16 +127,17 @@ def test_the_shipped_models_answer_as_onnx_runtime_does(tmp_path: Path) -> None:
     windows = np.random.default_rng(1).normal(size=(8, 1, 64, 64, 64)).astype(np.float32)
     with launch(shipped.path, tmp_path / "runtime") as server:
         triton, onnx = TritonPredictor(server.url, shipped), OnnxPredictor(shipped, threads=2)
-        for entry in shipped.models():
-            shapes = {spec.name: spec.shape for spec in entry.contract.inputs}
+        for model, version in shipped.served():
+            contract = shipped.contract(model, version)
+            shapes = {spec.name: spec.shape for spec in contract.inputs}
             inputs = {name: np.resize(windows, (8, *shape)) for name, shape in shapes.items()}
-            outputs = [entry.contract.outputs[0].name, entry.contract.outputs[-1].name]
-            served = triton.infer(entry.name, entry.active, inputs, outputs)
-            local = onnx.infer(entry.name, entry.active, inputs, outputs)
+            outputs = [contract.outputs[0].name, contract.outputs[-1].name]
+            served = triton.infer(model, version, inputs, outputs)
+            local = onnx.infer(model, version, inputs, outputs)
             for name in outputs:
                 np.testing.assert_allclose(served[name], local[name], rtol=0, atol=1e-5)
         triton.close()
-    assert "jnsc" in [entry.name for entry in shipped.models()]
+    assert "jnsc" in [model for model, _ in shipped.served()]
 
 
 def test_many_threads_may_ask_at_once(predictor: TritonPredictor) -> None:
@@ -149,8 +150,8 @@ def test_many_threads_may_ask_at_once(predictor: TritonPredictor) -> None:
 
 
 def test_every_model_passes_its_canary(predictor: TritonPredictor, models: ModelRepository) -> None:
-    for entry in models.models():
-        predictor.canary(entry.name, entry.active)
+    for model, version in models.served():
+        predictor.canary(model, version)
 
 
 def test_a_value_that_is_not_finite_is_refused(predictor: TritonPredictor) -> None:
@@ -159,9 +160,9 @@ def test_a_value_that_is_not_finite_is_refused(predictor: TritonPredictor) -> No
 
 
 def test_a_batch_beyond_the_servers_limit_is_refused(predictor: TritonPredictor) -> None:
-    batch = np.zeros((LARGEST_BATCH + 1, 2, 3), np.float32)
+    batch = np.zeros((64 + 1, 2, 3), np.float32)
     predictor.infer("doubler", 1, {"x": batch[:-1]}, ["double"])
-    with pytest.raises(InputRefused, match="batch-size must be <= 4"):
+    with pytest.raises(InputRefused, match="batch-size must be <= 64"):
         predictor.infer("doubler", 1, {"x": batch}, ["double"])
 
 
@@ -175,7 +176,7 @@ def test_what_the_contract_does_not_have_is_refused(predictor: TritonPredictor) 
 
 
 def test_a_version_that_only_the_client_has_is_not_found(server: TritonServer, copied: ModelRepository) -> None:
-    copied.publish(doubler(3.0), a_contract(), maximum_batch=LARGEST_BATCH)
+    copied.publish(a_member(doubler(3.0)))
     client = TritonPredictor(server.url, copied)
     with pytest.raises(ModelNotFound, match="version 2 is not found"):
         doubled(client, version=2)
@@ -183,8 +184,8 @@ def test_a_version_that_only_the_client_has_is_not_found(server: TritonServer, c
 
 
 def test_a_server_with_another_file_is_refused(server: TritonServer, copied: ModelRepository) -> None:
-    shutil.rmtree(copied.path / "doubler")
-    copied.publish(doubler(3.0), a_contract(), maximum_batch=LARGEST_BATCH)
+    shutil.rmtree(copied.path)
+    copied.publish(a_member(doubler(3.0)))
     client = TritonPredictor(server.url, copied)
     with pytest.raises(ContractInvalid, match="another file as doubler version 1"):
         doubled(client)
@@ -202,8 +203,8 @@ WIDE, OTHER = TensorSpec(name="x", shape=(2, 4)), TensorSpec(name="other", shape
 def test_the_server_refuses_what_it_does_not_have(
     server: TritonServer, copied: ModelRepository, believed: Contract
 ) -> None:
-    shutil.rmtree(copied.path / "doubler")
-    copied.publish(doubler(), believed, maximum_batch=LARGEST_BATCH)
+    shutil.rmtree(copied.path)
+    copied.publish(a_member(doubler(), believed))
     client = TritonPredictor(server.url, copied)
     with pytest.raises(InputRefused, match="Triton: "):
         client.infer("doubler", 1, zeros(believed.inputs), [believed.outputs[-1].name])
@@ -328,7 +329,9 @@ def test_a_port_in_use_is_named(models: ModelRepository, tmp_path: Path) -> None
 def test_a_changed_file_is_not_served(copied: ModelRepository, tmp_path: Path) -> None:
     (copied.path / "doubler/1/model.onnx").write_bytes(doubler(3.0))
     runtime = tmp_path / "runtime"
-    with pytest.raises(PredictorUnavailable, match=r"'doubler'.*not the file that artifact_sha256 names.*triton\.log"):
+    with pytest.raises(
+        PredictorUnavailable, match=r"'doubler'.*not the file that artifact_sha256_1 names.*triton\.log"
+    ):
         launch(copied.path, runtime)
     assert processes_of(runtime) == []
 

@@ -11,7 +11,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from inference.contract import Contract, Detection, Intensity, SeriesLimits, TensorSpec
-from inference.registry import ModelRepository
+from inference.registry import Member, ModelRepository
 
 EDGE = 64
 NEAR, FAR = 5, 21
@@ -29,7 +29,10 @@ def ball_repository(path: Path) -> Path:
         sha256="",
         inputs=(TensorSpec(name="features", shape=(9,)),),
         outputs=(TensorSpec(name="probability", shape=(3,)),),
+        system="jnsc",
+        roles=("malignancy",),
         classes=("benign", "malignant", "non-nodule"),
+        label_rule="nothing was learned",
     )
     detector = Contract(
         model="jnsc",
@@ -42,6 +45,8 @@ def ball_repository(path: Path) -> Path:
             TensorSpec(name="probability", shape=(1, EDGE, EDGE, EDGE)),
             TensorSpec(name="v1", shape=(1, EDGE, EDGE, EDGE)),
         ),
+        system="jnsc",
+        roles=("detection", "segmentation"),
         spacing_mm=(1.0, 1.0, 1.0),
         intensity=Intensity(window_hu=(-1000.0, 400.0), mean_hu=-1000.0, sd_hu=1400.0),
         detection=Detection(
@@ -62,8 +67,7 @@ def ball_repository(path: Path) -> Path:
         features=(("v1", 1, 2),),
         head="jnsc_head",
     )
-    models.publish(_detector(), detector, maximum_batch=16)
-    models.publish(_head(), head, maximum_batch=64)
+    models.publish(Member(contract=detector, artefact=_detector()), Member(contract=head, artefact=_head()))
     return path
 
 

@@ -1,7 +1,7 @@
 """Tiny ONNX models in a model repository: answers that one can work out by hand, loaded in no time.
 
 repository = a_repository(tmp_path / "models")      # "doubler" and "logarithm"
-repository.publish(doubler(3.0), a_contract(), maximum_batch=LARGEST_BATCH)      # its version 2
+repository.publish(a_member(doubler(3.0)))           # version 2 of "doubler"
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from typing import Any
 from onnx import TensorProto, helper
 
 from inference.contract import Contract, TensorSpec
-from inference.registry import ModelRepository
+from inference.registry import Member, ModelRepository
 
 FLOAT = TensorProto.FLOAT
-LARGEST_BATCH = 4
 
 
 def a_contract(model: str = "doubler", **changes: Any) -> Contract:
@@ -31,6 +30,11 @@ def a_contract(model: str = "doubler", **changes: Any) -> Contract:
         outputs=(TensorSpec(name="double", shape=(2, 3)), TensorSpec(name="half", shape=(2, 3))),
     )
     return dataclasses.replace(contract, **changes)
+
+
+def a_member(artefact: bytes, contract: Contract | None = None, golden: bytes = b"") -> Member:
+    """A model to publish; the contract is that of `doubler` unless it is given."""
+    return Member(contract=contract or a_contract(), artefact=artefact, golden=golden)
 
 
 def doubler(factor: float = 2.0) -> bytes:
@@ -63,11 +67,11 @@ def logarithm() -> bytes:
 def a_repository(path: Path) -> ModelRepository:
     """A model repository with `doubler` and `logarithm`."""
     repository = ModelRepository(path)
-    repository.publish(doubler(), a_contract(), maximum_batch=LARGEST_BATCH)
+    repository.publish(a_member(doubler()))
     pair = a_contract(
         "logarithm", inputs=(TensorSpec(name="x", shape=(2,)),), outputs=(TensorSpec(name="y", shape=(2,)),)
     )
-    repository.publish(logarithm(), pair, maximum_batch=LARGEST_BATCH)
+    repository.publish(a_member(logarithm(), pair))
     return repository
 
 

@@ -25,9 +25,9 @@ class TritonPythonModel:
         """Load the file of the version, if it is the one that the configuration names."""
         parameters = json.loads(args["model_config"]).get("parameters", {})
         artefact = Path(args["model_repository"], args["model_version"], "model.onnx").read_bytes()
-        expected = _text(parameters, "artifact_sha256", "")
-        if expected and hashlib.sha256(artefact).hexdigest() != expected:
-            raise triton.TritonModelException("model.onnx is not the file that artifact_sha256 names; publish it again")
+        key = f"artifact_sha256_{args['model_version']}"
+        if hashlib.sha256(artefact).hexdigest() != _text(parameters, key, ""):
+            raise triton.TritonModelException(f"model.onnx is not the file that {key} names; publish it again")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = int(
             _text(parameters, "intra_op_thread_count", os.environ.get("PULMONODE_INTRA_OP_THREADS", "1"))

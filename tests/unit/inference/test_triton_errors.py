@@ -22,7 +22,7 @@ from inference.errors import (
 from inference.registry import ModelRepository
 from inference.triton import TritonPredictor
 from inference.triton.failures import LONGEST_PAUSE_S, error_of, pause_s
-from tests.support.models import a_contract
+from tests.support.models import a_contract, a_member
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_a_message_near_the_end_of_protobuf_is_refused_before_it_is_made(tmp_pat
     models = ModelRepository(tmp_path)
     long = TensorSpec(name="x", shape=(100_000_000,))
     short = TensorSpec(name="y", shape=(1,))
-    models.publish(b"", a_contract("much_in", inputs=(long,), outputs=(short,)), maximum_batch=4)
-    models.publish(b"", a_contract("much_out", inputs=(short,), outputs=(long,)), maximum_batch=4)
+    models.publish(a_member(b"", a_contract("much_in", inputs=(long,), outputs=(short,))))
+    models.publish(a_member(b"", a_contract("much_out", inputs=(short,), outputs=(long,))))
     predictor = TritonPredictor("127.0.0.1:1", models)
     try:
         for model, spec, asked in (("much_in", long, "y"), ("much_out", short, "x")):
