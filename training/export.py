@@ -1,11 +1,14 @@
-"""Weights to model repository: ONNX files with their contracts, and a proof that ONNX and torch agree.
+"""Trained modules to a release: ONNX files with their contracts, golden cases, and a proof that ONNX and torch agree.
 
-Called from `training.cli`. How a repository is laid out is known to `inference.registry`.
+    <folder>/<model>/model.onnx, contract.json, golden.npz
+
+A release is what `pulmonode model publish` takes. Called from `training.cli`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,100 +17,143 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from inference.contract import Contract
-from inference.onnx import OnnxPredictor
-from inference.registry import ModelRepository
-from training.model_contract import ROI, dense_contract, head_contract
-from training.networks.jnsc import Jnsc, JnscHead
-from training.torch_predictor import TorchPredictor
+from inference.predictor import FloatTensor
+from inference.release import Golden, Proof, read_release, rehearse
+from training.errors import FolderTaken
+from training.served import Served, TorchPredictor
 
 OPSET = 18
-DENSE_BATCH, HEAD_BATCH = 16, 64
+LARGEST = 300_000
+"""Numbers per case of an output that golden cases keep; larger maps are proven at export and not kept."""
+
+Real = Mapping[tuple[int, ...], FloatTensor]
+"""Real inputs by the shape that a model takes, first axis = case."""
 
 
-class ParityBroken(Exception):
-    """The exported file does not compute what the trained network does."""
+Goldens = dict[str, Golden]
 
 
-def dense_onnx(network: Jnsc) -> bytes:
-    """The dense network as ONNX: "window" to "probability" and "v1".."v5", dynamic batch."""
-    names = ["probability", *(f"v{level}" for level in range(1, 6))]
-    return _onnx(network, torch.zeros(2, 1, ROI, ROI, ROI), "window", names, DENSE_BATCH)
-
-
-def head_onnx(head: JnscHead) -> bytes:
-    """The head as ONNX: "features" to "probability", dynamic batch."""
-    return _onnx(head, torch.zeros(2, head.linear.in_features), "features", ["probability"], HEAD_BATCH)
-
-
-def publish(
-    repository: Path,
-    networks: tuple[Jnsc, JnscHead],
+def release(
+    served: Sequence[Served],
+    folder: Path,
+    *,
+    real: Real,
+    parity: float,
     trained_on: Mapping[str, Any],
     evaluation: Mapping[str, Any],
-    *,
-    operating_score: float,
-    parity: float,
-) -> tuple[Contract, Contract]:
-    """Publish both networks as the next version of their models.
+) -> tuple[Proof, ...]:
+    """Write a release, after proving by the code that will publish it that ONNX Runtime answers as torch does.
 
     Parameters
     ----------
+    served : the models of one system, the ones that feed others first
+    folder : must not be there yet
+    real : cases that every model is asked beside noise
+    parity : the largest absolute difference between torch and ONNX Runtime that is accepted
     trained_on, evaluation : for the contracts
-    parity : largest difference between torch and ONNX that is accepted
 
     Raises
     ------
-    ParityBroken : the ONNX files answer something else; nothing is published
+    FolderTaken : there is something at that place
+    GoldenMismatch, ReleaseInvalid : the files answer something else, or contradict their contracts; nothing is left
     """
-    network, head = networks
-    dense = (dense_contract(network, trained_on, evaluation, operating_score), dense_onnx(network), DENSE_BATCH)
-    linear = (head_contract(head, trained_on, {}), head_onnx(head), HEAD_BATCH)
-    with tempfile.TemporaryDirectory() as folder:
-        trial = ModelRepository(Path(folder))
-        stored = [trial.publish(artefact, contract, maximum_batch=most) for contract, artefact, most in (dense, linear)]
-        differences = [_difference(trial, contract, networks) for contract in stored]
-    if max(differences) > parity:
-        raise ParityBroken(f"torch and ONNX differ by {max(differences):.2g}, {parity:.2g} is allowed")
-    models = ModelRepository(repository)
-    published = []
-    for (contract, artefact, most), difference in zip((dense, linear), differences, strict=True):
-        proven = {**contract.evaluation, "onnx_torch_max_abs_difference": difference}
-        contract = dataclasses.replace(contract, evaluation=proven)
-        published.append(models.publish(artefact, contract, maximum_batch=most))
-    return published[0], published[1]
+    if folder.exists():
+        raise FolderTaken(f"{folder} is there already; choose another folder, a release is never changed")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    goldens = golden_cases(served, real)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".release-") as staging:
+        new = Path(staging) / folder.name
+        for one in served:
+            content = onnx_of(one)
+            contract = dataclasses.replace(
+                one.contract,
+                sha256=hashlib.sha256(content).hexdigest(),
+                trained_on={**one.contract.trained_on, **trained_on},
+                evaluation={**evaluation, "parity": parity},
+            )
+            _write(new / contract.model, content, contract, goldens[contract.model])
+        proofs = rehearse(read_release(new))
+        for proof in proofs:
+            _finish(new / proof.model, proof, goldens[proof.model])
+        new.rename(folder)
+    return proofs
 
 
-def _difference(models: ModelRepository, contract: Contract, networks: tuple[Jnsc, JnscHead]) -> float:
-    """Largest absolute difference of any output between ONNX Runtime and torch, over three batches of noise."""
+def golden_cases(served: Sequence[Served], real: Real) -> Goldens:
+    """For each model real cases and one of noise, the inputs that others feed from those others' answers."""
+    predictor = TorchPredictor(served)
     rng = np.random.default_rng(0)
-    names = [spec.name for spec in contract.outputs]
-    worst = 0.0
-    for batch in (1, 2, 3):
-        inputs = {s.name: rng.standard_normal((batch, *s.shape), dtype=np.float32) for s in contract.inputs}
-        one = OnnxPredictor(models).infer(contract.model, contract.version, inputs, names)
-        other = TorchPredictor(*networks).infer(contract.model, contract.version, inputs, names)
-        worst = max(worst, *(float(np.abs(one[name] - other[name]).max()) for name in names))
-    return worst
+    known: dict[tuple[str, str], FloatTensor] = {}
+    goldens = {}
+    for one in served:
+        contract = one.contract
+        fed = {feed.input: known[feed.model, feed.output] for feed in contract.feeds}
+        inputs = {s.name: fed[s.name] if s.name in fed else _cases(s.shape, real, rng) for s in contract.inputs}
+        outputs = predictor.infer(contract.model, 0, inputs, [spec.name for spec in contract.outputs])
+        known |= {(contract.model, name): values for name, values in outputs.items()}
+        goldens[contract.model] = Golden(inputs=inputs, outputs=outputs)
+    return goldens
 
 
-def _onnx(module: nn.Module, example: Tensor, entry: str, exits: Sequence[str], maximum_batch: int) -> bytes:
-    batch = torch.export.Dim("batch", min=1, max=maximum_batch)
+def onnx_of(served: Served) -> bytes:
+    """A model as one ONNX file with the names of its contract and a dynamic batch."""
+    contract = served.contract
+    batch = torch.export.Dim("batch", min=1, max=served.maximum_batch)
+    examples = tuple(torch.zeros(2, *spec.shape) for spec in contract.inputs)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecated internals
         file = Path(folder) / "model.onnx"
         torch.onnx.export(
-            module.eval(),
-            (example,),
+            _Positional(served.module).eval(),
+            examples,
             str(file),
             dynamo=True,
             opset_version=OPSET,
-            input_names=[entry],
-            output_names=list(exits),
-            dynamic_shapes=({0: batch},),
+            input_names=[spec.name for spec in contract.inputs],
+            output_names=[spec.name for spec in contract.outputs],
+            dynamic_shapes={"inputs": tuple({0: batch} for _ in examples)},
             external_data=False,
             verbose=False,
         )
         return file.read_bytes()
+
+
+class _Positional(nn.Module):
+    """A module with its inputs in a row, whatever it calls them."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        return self.module(*inputs)
+
+
+def _cases(shape: tuple[int, ...], real: Real, rng: np.random.Generator) -> FloatTensor:
+    noise = rng.random((1, *shape), np.float32)
+    return np.concatenate([real[shape], noise]) if shape in real else noise
+
+
+def _write(folder: Path, content: bytes, contract: Contract, golden: Golden) -> None:
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(content)
+    (folder / "contract.json").write_text(contract.to_json(), encoding="utf-8")
+    _save(golden, golden.outputs, folder)
+
+
+def _finish(folder: Path, proof: Proof, golden: Golden) -> None:
+    """Note what was proven, and keep only those outputs that are small enough to lie beside the model."""
+    path = folder / "contract.json"
+    contract = Contract.from_json(path.read_text(encoding="utf-8"))
+    evaluation = {**contract.evaluation, "onnx_torch_max_abs_difference": proof.difference}
+    path.write_text(dataclasses.replace(contract, evaluation=evaluation).to_json(), encoding="utf-8")
+    _save(golden, {name: values for name, values in golden.outputs.items() if values[0].size <= LARGEST}, folder)
+
+
+def _save(golden: Golden, outputs: Mapping[str, FloatTensor], folder: Path) -> None:
+    arrays = {f"input.{name}": values for name, values in golden.inputs.items()}
+    arrays |= {f"output.{name}": values for name, values in outputs.items()}
+    np.savez_compressed(folder / "golden.npz", **arrays)  # type: ignore[arg-type]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from training.metrics.froc import ScanCase, cpm, false_per_scan, sensitivity, sensitivity_at
 from training.metrics.overlap import dice
-from training.metrics.statistics import area_under_roc, figure, mean
+from training.metrics.statistics import area_under_roc, average_precision, figure, mean
 
 CASES = [
     ScanCase(name="a", hit_scores=(0.9, 0.3), false_scores=(0.8, 0.2)),
@@ -56,3 +58,18 @@ def test_dice_by_hand_and_of_empty_masks() -> None:
     assert dice(one, other) == 0.5
     assert dice(np.zeros(3, bool), np.zeros(3, bool)) == 1.0
     assert dice(one, np.zeros(3, bool)) == 0.0
+
+
+def test_average_precision_of_four_cases_worked_by_hand() -> None:
+    """Ranks + - + -: precision 1 at recall 1/2, 2/3 at recall 1."""
+    assert average_precision([0.9, 0.8, 0.7, 0.1], [True, False, True, False]) == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_average_precision_of_a_constant_score_is_the_prevalence_where_the_roc_area_is_a_half() -> None:
+    positive = [True, False, False, False]
+    assert average_precision([0.5] * 4, positive) == pytest.approx(0.25)
+    assert area_under_roc([0.5] * 4, positive) == pytest.approx(0.5)
+
+
+def test_average_precision_is_undefined_without_positives() -> None:
+    assert math.isnan(average_precision([0.1, 0.2], [False, False]))

@@ -10,7 +10,7 @@ import torch
 
 from inference.onnx import OnnxPredictor
 from inference.registry import ModelRepository
-from training.export import ParityBroken, publish
+from training.export_jnsc import ParityBroken, publish
 from training.networks.jnsc import Jnsc, JnscHead, jnsc_tiny
 from training.torch_predictor import TorchPredictor
 

@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from training import export as exporting
+from training import export_jnsc as exporting
 from training import refit as refitting
 from training import run, state, trainer
 from training.data import luna16, splits

@@ -1,0 +1,36 @@
+"""`pulmonode-train`: check data, make labels, train, evaluate, export. Each verb parses, calls, prints.
+
+pulmonode-train data check DIR
+pulmonode-train label soft-masks FOLDER OUT
+pulmonode-train recipes
+pulmonode-train fit RECIPE RUN --data DIR
+pulmonode-train evaluate RUN --data DIR
+pulmonode-train export RUN DIR --data DIR
+pulmonode-train reproduce SYSTEM --budget 60m --data DIR
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from inference.errors import InferenceError
+from training.cli import fit, measure
+from training.errors import TrainingError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train, evaluate and export the models. Offline.")
+app.command("recipes")(fit.show_recipes)
+app.command("fit")(fit.fit)
+app.command("evaluate")(measure.evaluate)
+app.command("export")(measure.export)
+
+
+def main() -> None:
+    """Entry point of `pulmonode-train`."""
+    try:
+        app()
+    except (TrainingError, InferenceError) as error:
+        Console(stderr=True).print(f"[red]{error.code}[/]: {error}")
+        sys.exit(1)

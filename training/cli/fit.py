@@ -1,0 +1,108 @@
+"""`pulmonode-train fit` and `recipes`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from training import catalogue, checkpoint, curves, runs
+from training.cli.options import CACHE, CacheFolder, DataFolder, Threads, console, sources
+from training.curves import CurveWriter
+from training.loop import Moment
+from training.loop import fit as train
+from training.place import find_place
+from training.system import System
+
+QUIET_S = 30.0
+"""Between two lines of progress where nobody watches a terminal."""
+
+
+def show_recipes() -> None:
+    """List the recipes: each a complete training."""
+    table = Table("system", "recipe", "what it is", box=None)
+    for system in catalogue.SYSTEMS:
+        for name, make in catalogue.recipes(system).items():
+            table.add_row(system, name, catalogue.purpose(make))
+    console.print(table)
+
+
+def fit(
+    recipe: Annotated[str, typer.Argument(help="A recipe; `pulmonode-train recipes` lists them.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of the run; an unfinished one is taken up again.")
+    ],
+    data: DataFolder,
+    cache: CacheFolder = CACHE,
+    threads: Threads = 1,
+) -> None:
+    """Train a recipe. Stop it with Ctrl-C; the same command goes on where it stopped.
+
+    On several GPUs: torchrun --nproc-per-node N -m training.cli fit RECIPE RUN --data DIR
+    """
+    torch.set_num_threads(threads)
+    chosen, own = catalogue.recipe(recipe), sources(data, cache)
+    runs.begin(chosen, own, folder)
+    place = find_place()
+    console.print(f"{chosen.name} on {place.device} ({place.reason})")
+    system = chosen.system(own)
+    step = checkpoint.load(system, chosen.settings.seed, folder).step
+    writer = CurveWriter(folder / runs.CURVES, step)
+    started = time.monotonic()
+    with _Display(system, step) as display:
+
+        def watch(moment: Moment) -> None:
+            writer(moment)
+            display(moment)
+
+        train(system, chosen.settings, folder, watch, place=place)
+    if place.is_first:
+        curves.draw(folder / runs.CURVES, folder / runs.PICTURE)
+        runs.note(folder, {"minutes_of_last_session": round((time.monotonic() - started) / 60, 1)})
+        console.print(f"Trained. Next: pulmonode-train evaluate {folder} --data {data}")
+
+
+class _Display:
+    """A bar with the time left, the present losses and the last validation; plain lines where there is no terminal."""
+
+    def __init__(self, system: System, step: int) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console,
+        )  # fmt: skip
+        self._task = self._bar.add_task("", total=system.steps, completed=step)
+        self._live = Live(self._bar, console=console, refresh_per_second=2)
+        self._validation = ""
+        self._said = time.monotonic()
+
+    def __enter__(self) -> _Display:
+        if console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if console.is_terminal:
+            self._live.stop()
+
+    def __call__(self, moment: Moment) -> None:
+        self._bar.update(self._task, completed=moment.step, description=moment.phase)
+        if moment.figures:
+            self._validation = "validation: " + _named(moment.figures)
+        losses = _named(moment.losses)
+        if console.is_terminal:
+            self._live.update(Group(self._bar, losses, self._validation))
+        elif moment.figures or time.monotonic() - self._said > QUIET_S:
+            self._said = time.monotonic()
+            left = self._bar.tasks[0].time_remaining
+            console.print(f"{moment.phase} {moment.step} {losses} {self._validation} left {left or 0:.0f} s")
+
+
+def _named(values: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4f}" for name, value in values.items())

@@ -1,0 +1,81 @@
+"""`pulmonode-train evaluate` and `export`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+
+from training import catalogue, checkpoint, runs
+from training.cli.options import CACHE, CacheFolder, DataFolder, RunFolder, Threads, console, sources
+from training.data.slices import middle, normalised
+from training.errors import NotEvaluated
+from training.evaluation import pages
+from training.export import release
+from training.sources import Sources
+from training.system import Modules, Recipe, System
+
+GOLDEN_SLICES = 3
+
+
+def evaluate(folder: RunFolder, data: DataFolder, cache: CacheFolder = CACHE, threads: Threads = 1) -> None:
+    """Measure a run on validation patients through the code that serves; writes figures, a table and pictures."""
+    torch.set_num_threads(threads)
+    own = sources(data, cache)
+    recipe, system, model, step = _trained(folder, own)
+    outcome = recipe.evaluate(own, model, lambda text: console.print(f"[dim]{text}[/]"))
+    figures = {"recipe": recipe.name, "steps": step, "of_steps": system.steps, **outcome.figures}
+    (folder / runs.EVALUATION).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    (folder / "evaluation.md").write_text(pages.table(figures), encoding="utf-8")
+    if outcome.cases:
+        pages.draw(outcome.cases, folder / "cases.png")
+    console.print(pages.table(figures))
+    console.print(f"Next: pulmonode-train export {folder} RELEASE --data {data}")
+
+
+def export(
+    folder: RunFolder,
+    target: Annotated[Path, typer.Argument(metavar="RELEASE", help="A new folder for `pulmonode model publish`.")],
+    data: DataFolder,
+    cache: CacheFolder = CACHE,
+) -> None:
+    """Write a run's models with their contracts and golden cases, after proving that ONNX and torch agree."""
+    torch.set_num_threads(1)
+    if not (folder / runs.EVALUATION).exists():
+        raise NotEvaluated(f"{folder} has no figures yet: pulmonode-train evaluate {folder} --data {data}")
+    own = sources(data, cache)
+    recipe, system, model, _ = _trained(folder, own)
+    figures = json.loads((folder / runs.EVALUATION).read_text(encoding="utf-8"))
+    proofs = release(
+        system.served(model),
+        target,
+        real=_real(own),
+        parity=recipe.parity,
+        trained_on=runs.read(folder),
+        evaluation=figures,
+    )
+    for proof in proofs:
+        console.print(
+            f"{proof.model}: {proof.cases} golden cases, torch and ONNX differ by at most {proof.difference:.2g}"
+        )
+    console.print(f"Next: pulmonode model publish {target}")
+
+
+def _trained(folder: Path, own: Sources) -> tuple[Recipe, System, Modules, int]:
+    recipe = catalogue.recipe(runs.read(folder)["recipe"]["name"])
+    system = recipe.system(own)
+    state = checkpoint.load(system, recipe.settings.seed, folder)
+    if not state.step:
+        raise NotEvaluated(f"{folder} holds no trained weights yet: pulmonode-train fit {recipe.name} {folder}")
+    return recipe, system, checkpoint.averaged(system, state, is_average=recipe.settings.average > 0), state.step
+
+
+def _real(own: Sources) -> dict[tuple[int, ...], np.ndarray]:
+    """Some slices and one window of validation patients, by the shape that models take them in."""
+    some = own.lidc_slices(own.lidc_split.validation, readers=4)[:GOLDEN_SLICES]
+    images = normalised(middle(np.stack([one.image_hu for one in some])))[:, None]
+    return {images.shape[1:]: images}

@@ -1,0 +1,40 @@
+"""What can go wrong in training and is somebody's to mend: each error has a stable code and says what to do next.
+
+TrainingError
+    OtherRun            run.other
+    NoSuchRecipe        recipe.unknown
+    NotEvaluated        run.not-evaluated
+    FolderTaken         export.folder
+"""
+
+from __future__ import annotations
+
+
+class TrainingError(Exception):
+    """Training cannot go on."""
+
+    code = "training"
+
+
+class OtherRun(TrainingError):
+    """The folder holds another run, or none."""
+
+    code = "run.other"
+
+
+class NoSuchRecipe(TrainingError):
+    """There is no recipe of that name."""
+
+    code = "recipe.unknown"
+
+
+class NotEvaluated(TrainingError):
+    """The run has no figures yet; `pulmonode-train evaluate` measures it."""
+
+    code = "run.not-evaluated"
+
+
+class FolderTaken(TrainingError):
+    """There is something at that place; a release is never changed."""
+
+    code = "export.folder"

@@ -1,0 +1,57 @@
+"""Variants of a system on the same slices: figures of each, and by how much it is better than one of them.
+
+Called from `training.systems`. The images go through the code that serves, see `training.evaluation.slices`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from training.data.slices import Slice
+from training.evaluation.slices import Cases, SliceCase, judge, segmentation_figures
+from training.labels.malignancy import LabelRule
+from training.metrics.statistics import figure, mean
+from training.served import Served
+
+
+def compared(
+    slices: Sequence[Slice], variants: Mapping[str, Served], against: str, *, share: float, rule: LabelRule
+) -> dict[str, Any]:
+    """Figures of each variant by name.
+
+    Parameters
+    ----------
+    slices : some may show no nodule
+    against : name of the variant that the others are set against, slice by slice
+    share, rule : see `training.evaluation.slices.evaluate`
+    """
+    cases = {name: judge(slices, (one,), share=share, rule=rule) for name, one in variants.items()}
+    return {name: {**_figures(some), **_gain(some, cases[against])} for name, some in cases.items()}
+
+
+def _figures(cases: Cases) -> dict[str, Any]:
+    """Those of slices with a nodule, and how often, and on how many pixels, something is found where there is none."""
+    shown = [case for case in cases if case.truth.any()]
+    empty = [case for case in cases if not case.truth.any()]
+    figures: dict[str, Any] = {"slices": len(cases), "with_nodule": segmentation_figures(shown)}
+    if empty:
+        figures["without_nodule"] = {
+            "slices": len(empty),
+            "nothing_found": round(mean([float(not case.found.any()) for case in empty]), 4),
+            "pixels_found": round(mean([float(case.found.sum()) for case in empty]), 2),
+        }
+    return figures
+
+
+def _gain(cases: Cases, others: Cases) -> dict[str, Any]:
+    """Mean difference of Dice over all slices, empty ones included (1 if nothing is found there, else 0)."""
+    pairs: dict[str, list[tuple[SliceCase, SliceCase]]] = defaultdict(list)
+    for case, other in zip(cases, others, strict=True):
+        pairs[case.slice.patient_id].append((case, other))
+    both = {patient: [(a.overlap.dice, b.overlap.dice) for a, b in some] for patient, some in pairs.items()}
+    return {
+        "dice_of_all_slices": figure(both, lambda some: mean([a for a, _ in some])).to_json(),
+        "dice_gain": figure(both, lambda some: mean([a - b for a, b in some])).to_json(),
+    }

@@ -1,0 +1,99 @@
+"""A run: the folder that a training leaves. Called from `training.cli`.
+
+run.json           recipe, hashes of data and splits, commit, seed, versions
+checkpoint.npz     see `training.checkpoint`
+curves.csv         step, phase, what, value: the losses and the validation's figures
+curves.png         the same as a picture
+evaluation.json    figures, written by `pulmonode-train evaluate`, with evaluation.md and cases.png to look at
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from training.errors import OtherRun
+from training.sources import Sources
+from training.system import Recipe
+
+ABOUT, CURVES, PICTURE, EVALUATION = "run.json", "curves.csv", "curves.png", "evaluation.json"
+SAME = ("recipe", "data_sha256", "splits_sha256")
+PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "monai", "pymatting", "pytorch-optimizer", "SimpleITK")
+
+
+def begin(recipe: Recipe, sources: Sources, folder: Path) -> None:
+    """Write `run.json`; a run that is taken up again must have the same recipe and data.
+
+    Raises
+    ------
+    OtherRun
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    about = describe(recipe, sources)
+    path = folder / ABOUT
+    if not path.exists():
+        path.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        return
+    before = read(folder)
+    changed = [key for key in SAME if before.get(key) != about[key]]
+    if changed:
+        raise OtherRun(f"{folder} holds another run ({', '.join(changed)} differ); choose another folder or remove it")
+
+
+def note(folder: Path, more: Mapping[str, Any]) -> None:
+    """Add to `run.json`."""
+    (folder / ABOUT).write_text(json.dumps({**read(folder), **more}, indent=2) + "\n", encoding="utf-8")
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """What `run.json` says.
+
+    Raises
+    ------
+    OtherRun : the folder holds no run
+    """
+    try:
+        about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OtherRun(f"{folder} holds no run; `pulmonode-train fit RECIPE {folder}` makes one") from error
+    return about
+
+
+def describe(recipe: Recipe, sources: Sources) -> dict[str, Any]:
+    """What a run is made from, as JSON."""
+    return {
+        "recipe": _as_json(recipe),
+        "seed": recipe.settings.seed,
+        "data_sha256": fingerprint(sources.data),
+        "splits_sha256": {"luna16": sources.luna16_split.sha256, "lidc": sources.lidc_split.sha256},
+        "commit": _commit(),
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+    }
+
+
+def fingerprint(data: Path) -> str:
+    """SHA-256 over names and contents of the files that training reads, in the order of names."""
+    digest = hashlib.sha256()
+    for folder in ("lidc_slices", "luna16_nodules"):
+        for path in sorted((data / folder).glob("*")):
+            digest.update(f"{folder}/{path.name}".encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _as_json(recipe: Recipe) -> dict[str, Any]:
+    assert dataclasses.is_dataclass(recipe) and not isinstance(recipe, type), "recipes are frozen records"
+    content: dict[str, Any] = json.loads(json.dumps({"name": recipe.name, **dataclasses.asdict(recipe)}, default=str))
+    return content
+
+
+def _commit() -> str:
+    answer = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip() or "unknown"
