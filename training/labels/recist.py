@@ -36,47 +36,6 @@ class RecistAxes:
         return (one, three, two, four)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecistMeasurement:
-    """Where a measurement was drawn.
-
-    Parameters
-    ----------
-    name : tells it from the others of the same file
-    axes : in the pixels of the image
-    image : SOP Instance UID, or file name
-    frame_number : from 1, of a multi-frame instance; None for a single frame
-    series : Series Instance UID, or folder; empty if it is not said
-    """
-
-    name: str
-    axes: RecistAxes
-    image: str
-    frame_number: int | None = None
-    series: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """Something that was found and is not used, with the code of the reason and a sentence."""
-
-    name: str
-    code: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecistReading:
-    """What a file of measurements holds."""
-
-    measurements: tuple[RecistMeasurement, ...]
-    refused: tuple[Refusal, ...]
-
-
-class RecistUnreadable(Exception):
-    """The file holds no measurements in a form that is known."""
-
-
 class AxesImpossible(Exception):
     """Coordinates that are not the two axes of a lesion."""
 
