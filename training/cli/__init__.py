@@ -7,6 +7,7 @@ pulmonode-train fit RECIPE RUN --data DIR
 pulmonode-train evaluate RUN --data DIR
 pulmonode-train export RUN DIR --data DIR
 pulmonode-train reproduce SYSTEM --budget 60m --data DIR
+pulmonode-train results RUNS
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import typer
 from rich.console import Console
 
 from inference.errors import InferenceError
-from training.cli import fit, measure
+from training.cli import fit, measure, reproduce
 from training.errors import TrainingError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train, evaluate and export the models. Offline.")
@@ -25,6 +26,8 @@ app.command("recipes")(fit.show_recipes)
 app.command("fit")(fit.fit)
 app.command("evaluate")(measure.evaluate)
 app.command("export")(measure.export)
+app.command("reproduce")(reproduce.reproduce)
+app.command("results")(reproduce.write_results)
 
 
 def main() -> None:

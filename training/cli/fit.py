@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -17,9 +18,10 @@ from training import catalogue, checkpoint, curves, runs
 from training.cli.options import CACHE, CacheFolder, DataFolder, Threads, console, sources
 from training.curves import CurveWriter
 from training.loop import Moment
-from training.loop import fit as train
+from training.loop import fit as fit_system
 from training.place import find_place
-from training.system import System
+from training.sources import Sources
+from training.system import Recipe, System
 
 QUIET_S = 30.0
 """Between two lines of progress where nobody watches a terminal."""
@@ -48,12 +50,19 @@ def fit(
     On several GPUs: torchrun --nproc-per-node N -m training.cli fit RECIPE RUN --data DIR
     """
     torch.set_num_threads(threads)
-    chosen, own = catalogue.recipe(recipe), sources(data, cache)
-    runs.begin(chosen, own, folder)
+    train_recipe(catalogue.recipe(recipe), folder, sources(data, cache))
+    console.print(f"Next: pulmonode-train evaluate {folder} --data {data}")
+
+
+def train_recipe(
+    recipe: Recipe, folder: Path, own: Sources, also: Callable[[Moment], None] = lambda moment: None
+) -> None:
+    """Train a recipe in a folder, shown on the console; `also` is told every step and may end the run by raising."""
+    runs.begin(recipe, own, folder)
     place = find_place()
-    console.print(f"{chosen.name} on {place.device} ({place.reason})")
-    system = chosen.system(own)
-    step = checkpoint.load(system, chosen.settings.seed, folder).step
+    console.print(f"{recipe.name} on {place.device} ({place.reason})")
+    system = recipe.system(own)
+    step = checkpoint.load(system, recipe.settings.seed, folder).step
     writer = CurveWriter(folder / runs.CURVES, step)
     started = time.monotonic()
     with _Display(system, step) as display:
@@ -61,12 +70,12 @@ def fit(
         def watch(moment: Moment) -> None:
             writer(moment)
             display(moment)
+            also(moment)
 
-        train(system, chosen.settings, folder, watch, place=place)
+        fit_system(system, recipe.settings, folder, watch, place=place)
     if place.is_first:
         curves.draw(folder / runs.CURVES, folder / runs.PICTURE)
         runs.note(folder, {"minutes_of_last_session": round((time.monotonic() - started) / 60, 1)})
-        console.print(f"Trained. Next: pulmonode-train evaluate {folder} --data {data}")
 
 
 class _Display:

@@ -25,16 +25,21 @@ GOLDEN_SLICES = 3
 def evaluate(folder: RunFolder, data: DataFolder, cache: CacheFolder = CACHE, threads: Threads = 1) -> None:
     """Measure a run on validation patients through the code that serves; writes figures, a table and pictures."""
     torch.set_num_threads(threads)
-    own = sources(data, cache)
+    console.print(measure(folder, sources(data, cache)))
+    console.print(f"Next: pulmonode-train export {folder} RELEASE --data {data}")
+
+
+def measure(folder: Path, own: Sources) -> str:
+    """Measure a run, write what came of it into its folder, and give it as a table."""
     recipe, system, model, step = _trained(folder, own)
-    outcome = recipe.evaluate(own, model, lambda text: console.print(f"[dim]{text}[/]"))
+    outcome = recipe.evaluate(own, model, own.tell)
     figures = {"recipe": recipe.name, "steps": step, "of_steps": system.steps, **outcome.figures}
-    (folder / runs.EVALUATION).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    (folder / "evaluation.md").write_text(pages.table(figures), encoding="utf-8")
+    table = pages.table(figures)
+    (folder / "evaluation.md").write_text(table, encoding="utf-8")
     if outcome.cases:
         pages.draw(outcome.cases, folder / "cases.png")
-    console.print(pages.table(figures))
-    console.print(f"Next: pulmonode-train export {folder} RELEASE --data {data}")
+    (folder / runs.EVALUATION).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return table
 
 
 def export(

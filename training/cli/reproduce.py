@@ -1,0 +1,138 @@
+"""`pulmonode-train reproduce` and `results`."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from training import catalogue, results, runs
+from training.budget import Progress, is_hopeless, seconds_of
+from training.cli.fit import train_recipe
+from training.cli.measure import measure
+from training.cli.options import CACHE, CacheFolder, DataFolder, Threads, console, sources
+from training.loop import Moment
+from training.papers import HEADLINES
+from training.results import Run
+from training.sources import Sources
+from training.system import Recipe, System
+
+
+class _OutOfTime(Exception):
+    """The run will not end within the budget."""
+
+
+def reproduce(
+    system: Annotated[str, typer.Argument(help=f"One of {', '.join(catalogue.SYSTEMS)}.")],
+    data: DataFolder,
+    budget: Annotated[str, typer.Option(help="Time for all runs together: 90s, 60m, 2h.")] = "60m",
+    out: Annotated[Path, typer.Option("--out", help="Folder of the runs; unfinished ones are taken up again.")] = Path(
+        "runs"
+    ),
+    cache: CacheFolder = CACHE,
+    threads: Threads = 1,
+) -> None:
+    """Train and measure a system and the paper's ablation rows, as many as fit; say what was left out.
+
+    The table beside the paper's numbers goes to OUT/SYSTEM.md. A larger budget later goes on with what is missing.
+    """
+    torch.set_num_threads(threads)
+    name = system.replace("-", "_")
+    end, own = time.monotonic() + _seconds(budget), sources(data, cache)
+    left_out: list[str] = []
+    for recipe in _in_order(name):
+        folder = out / recipe.name
+        if (folder / runs.EVALUATION).exists():
+            console.print(f"{recipe.name}: done before")
+        elif end - time.monotonic() <= 0:
+            left_out.append(f"{recipe.name}: not begun, the budget is used up")
+        else:
+            left_out += _tried(recipe, folder, own, end)
+    content = results.page(_runs(out, name), HEADLINES)
+    content += "".join(f"\nLeft out: {reason}.\n" for reason in left_out)
+    (out / f"{name}.md").write_text(content, encoding="utf-8")
+    for reason in left_out:
+        console.print(f"[yellow]left out[/] {reason}")
+    console.print(f"{out / name}.md")
+
+
+def write_results(
+    folder: Annotated[Path, typer.Argument(metavar="RUNS", help="A folder with one folder per run.")],
+    out: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("training/RESULTS.md"),
+) -> None:
+    """Write the page that sets the papers' numbers beside ours, from the runs that were evaluated."""
+    found = [run for system in catalogue.SYSTEMS for run in _runs(folder, system)]
+    out.write_text(results.page(found, HEADLINES), encoding="utf-8")
+    console.print(f"{out}: {len(found)} runs")
+
+
+def _seconds(budget: str) -> float:
+    try:
+        return seconds_of(budget)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--budget") from error
+
+
+def _in_order(system: str) -> list[Recipe]:
+    """The recipe that counts, then the others as their file has them; tests' recipes are left out."""
+    if system not in catalogue.SYSTEMS:
+        raise typer.BadParameter(f"{system!r} is none of {', '.join(catalogue.SYSTEMS)}", param_hint="SYSTEM")
+    made = [make() for name, make in catalogue.recipes(system).items() if not name.endswith("_smoke")]
+    return sorted(made, key=lambda recipe: recipe.name != HEADLINES.get(system))
+
+
+def _tried(recipe: Recipe, folder: Path, own: Sources, end: float) -> list[str]:
+    """Train and measure one recipe; a reason if the time does not allow it."""
+    guard = _Guard(recipe.system(own), end)
+    try:
+        train_recipe(recipe, folder, own, guard)
+    except _OutOfTime:
+        return [f"{recipe.name}: stopped at step {guard.step} of {guard.system.steps}, which would take too long"]
+    measure(folder, own)
+    return []
+
+
+class _Guard:
+    """Watches a run and ends it when its present phase cannot end in time."""
+
+    def __init__(self, system: System, end: float) -> None:
+        self.system = system
+        self.step = 0
+        self._end = end
+        self._phase, self._began, self._first = "", 0.0, 0
+
+    def __call__(self, moment: Moment) -> None:
+        self.step = moment.step
+        now = time.monotonic()
+        phase, number = self.system.at(moment.step - 1)
+        if moment.phase != self._phase:
+            self._phase, self._began, self._first = moment.phase, now, number
+        progress = Progress(
+            phase_steps_done=number - self._first,
+            phase_steps_left=phase.steps - number - 1,
+            phase_s=now - self._began,
+        )
+        if is_hopeless(progress, self._end - now):
+            raise _OutOfTime
+
+
+def _runs(folder: Path, system: str) -> list[Run]:
+    found = []
+    for name, make in catalogue.recipes(system).items():
+        path = folder / name / runs.EVALUATION
+        if path.exists():
+            figures = json.loads(path.read_text(encoding="utf-8"))
+            found.append(
+                Run(
+                    system=system,
+                    recipe=name,
+                    purpose=catalogue.purpose(make),
+                    about=runs.read(path.parent),
+                    figures=figures,
+                )
+            )
+    return found
