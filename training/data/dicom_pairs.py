@@ -81,7 +81,7 @@ def find(folder: Path) -> Iterator[DicomPair | Refusal]:
             check(segmentation, eligibilities[uid])
             usable[uid].append(segmentation)
         except SegUnreadable as error:
-            yield Refusal(code="seg.unreadable", subject=path.name, text=str(error))
+            yield Refusal(code=error.code, subject=path.name, text=str(error))
         except SegmentationRefused as error:
             yield Refusal(code=error.code, subject=path.name, text=str(error))
     for uid, segmentations in sorted(usable.items()):

