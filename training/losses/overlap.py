@@ -1,6 +1,6 @@
 """Soft Dice and binary cross entropy of segmentations, the losses that the 2-D systems share. Pure.
 
-Shape suffixes: B batch, C channel, J row, I column. All of it is counted in float32, whatever precision the network has.
+Shape suffixes: B batch, C channel, J row, I column, V pixels. Computed in float32, whatever precision the network has.
 """
 
 from __future__ import annotations

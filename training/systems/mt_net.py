@@ -1,0 +1,378 @@
+"""MT-Net (paper 2) with its data, phases, served models and recipes.
+
+One run trains three networks: the coarse one; with it frozen, the classifier; from its weights, the fine one.
+`training.recipes` knows the recipes by name. Shape suffixes: B batch, J row, I column.
+
+Where the paper is silent or cannot be followed (NETWORKS section 2.8, MB-DCNN for the first four)
+- learning rate falls as (1 - share)^0.9; a warm-up, because there are no pretrained weights
+- the loss is counted on the image's own pixels, not on the enlarged ones, which hold no more information
+- the coarse mask is the probability; `binarise` makes it 0 or 1 for the classifier
+- an epoch shows each slice once, flipped, turned and shifted at random, instead of nine stored variants
+- nodules of malignancy 3 are dropped for the classifier only, as their outlines are as good as any:
+  `learns_uncertain=False` drops them everywhere, as printed
+- a nodule is adopted if two readers drew it or more, it is 3 to 25 mm wide, and its consensus has a pixel
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from inference.contract import Contract, Feed, Intensity, RoiSlices, TensorSpec
+from inference.volume import BoolArray
+from training.data.slices import CROP, Samples, Slice, SliceBatch, Variation, drawing, samples_of, steps_per_epoch
+from training.evaluation import slices as judging
+from training.evaluation.outcome import Outcome
+from training.labels.consensus import TWO_THIRDS
+from training.labels.malignancy import LabelRule
+from training.losses.overlap import dice_loss, logit_cross_entropy
+from training.losses.rank import rank_loss
+from training.metrics.overlap import dice
+from training.metrics.statistics import area_under_roc, figure, mean
+from training.networks.deeplab import DeepLab
+from training.networks.mt_net import ClassNet, MtNetConfig, mt_net_paper, mt_net_reduced, mt_net_tiny
+from training.networks.pretrained import CLASS_NAMES, DEEPLAB_NAMES, load_pretrained
+from training.served import Served
+from training.sources import Sources
+from training.system import Losses, Memory, Modules, Phase, Settings, System, Turn
+
+COARSE, CLASSIFIER, FINE = "coarse", "classifier", "fine"
+MODELS = {COARSE: "mt_net_coarse", CLASSIFIER: "mt_net_class", FINE: "mt_net_fine"}
+MAXIMUM_BATCH = 16
+INTENSITY = Intensity(window_hu=(-1000.0, 400.0), mean_hu=-1000.0, sd_hu=1400.0)
+ROI = RoiSlices(size_ji=(CROP, CROP), pixel_spacing_mm=None, margin_mm=5.0, threshold=0.5)
+OUTLINE_RULE = "pixels that two thirds of the readers marked, of nodules that two readers drew or more (paper 2)"
+CLASS_RULE = "mean of the readers' malignancy ratings: below 3 benign, above 3 malignant, 3 not used (paper 2)"
+TRAINED_ON = "LIDC-IDRI slices with the outlines of two readers or more (CC BY 3.0), 3 to 25 mm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankTerm:
+    """The rank loss: its factor (the paper's gamma), K and margin."""
+
+    factor: float = 0.02
+    hardest: int = 20
+    margin: float = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which slices count.
+
+    Parameters
+    ----------
+    readers : fewest that drew it
+    diameters_mm : narrowest and widest
+    share : of the readers who must have a pixel
+    rule : that makes labels of ratings
+    """
+
+    readers: int = 2
+    diameters_mm: tuple[float, float] = (3.0, 25.0)
+    share: float = TWO_THIRDS
+    rule: LabelRule = LabelRule.MEAN_STRICT3
+
+    def slices(self, sources: Sources, patients: Sequence[str]) -> tuple[Slice, ...]:
+        """The slices of some patients that count."""
+        low, high = self.diameters_mm
+        drawn = sources.lidc_slices(patients, readers=self.readers)
+        return tuple(s for s in drawn if low <= s.diameter_mm <= high and s.mask(self.share).any())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MtNetRecipe:
+    """A training of MT-Net.
+
+    Parameters
+    ----------
+    networks : sizes
+    epochs : of the coarse network, the classifier and the fine network
+    batches : slices per step of the segmenters and of the classifier
+    rate : highest learning rate
+    warm_up : share of a phase in which the learning rate rises
+    rank : of the segmentation loss
+    binarise : probability from which the classifier's mask is 1, and 0 below; None = the probability itself
+    has_prior : False = the fine network is given an empty mask, which shows what its longer training alone does
+    learns_uncertain : whether the segmenters are trained on nodules of malignancy 3
+    weights, class_weights : pretrained weights to start from, see `training.networks.pretrained`
+    most_slices : of each side of the split, for tests; None = all
+    """
+
+    name: str
+    networks: MtNetConfig
+    epochs: tuple[int, int, int]
+    batches: tuple[int, int] = (16, 32)
+    rate: float = 1e-4
+    warm_up: float = 0.02
+    rank: RankTerm = RankTerm()
+    binarise: float | None = None
+    has_prior: bool = True
+    learns_uncertain: bool = True
+    choice: Choice = Choice()
+    variation: Variation = Variation()
+    weights: Path | None = None
+    class_weights: Path | None = None
+    validate_every: int = 4
+    most_slices: int | None = None
+    settings: Settings = Settings()
+    parity: float = 1e-4
+
+    def system(self, sources: Sources) -> System:
+        """Networks, phases and what is served."""
+        patients = sources.lidc_split
+        known, held_back = (self._samples(sources, side) for side in (patients.train, patients.validation))
+        rated = _kept(known, ~np.isnan(known.malignant_N))
+        outlined = known if self.learns_uncertain else rated
+        return System(
+            build=self._build,
+            optimisers=lambda model: {name: torch.optim.Adam(model[name].parameters(), self.rate) for name in MODELS},
+            phases=(
+                self._phase(COARSE, outlined, self._coarse_losses, self._start_coarse),
+                self._phase(CLASSIFIER, rated, self._class_losses, self._start_classifier),
+                self._phase(FINE, outlined, self._fine_losses, start_fine),
+            ),
+            validate=lambda model: self._validate(model, held_back),
+            served=self.served,
+        )
+
+    def evaluate(self, sources: Sources, model: Modules, tell: Callable[[str], None]) -> Outcome:
+        """Figures of slices that three readers drew or more, and of all that two drew.
+
+        Headline are the former: of two readers, two thirds are both, so that the mask is what the more timid one drew.
+        """
+        patients = sources.lidc_split.validation
+        three = dataclasses.replace(self.choice, readers=3).slices(sources, patients)
+        outcome = self._judged(three, model, "validation patients' LIDC slices of three readers or more")
+        tell("slices of three readers or more are measured")
+        two = self._judged(self.choice.slices(sources, patients), model, "... of two readers or more")
+        return dataclasses.replace(outcome, figures={**outcome.figures, "two_readers_or_more": two.figures})
+
+    def served(self, model: Modules) -> tuple[Served, ...]:
+        """The coarse model, which feeds the two others, and these."""
+        has_mask = self.networks.classifier.has_mask
+        return (
+            _served(COARSE, _Segmenter(model[COARSE]), (), fed=False),
+            _served(FINE, _Segmenter(model[FINE]), ("segmentation",), fed=self.has_prior),
+            _served(CLASSIFIER, _Classifier(model[CLASSIFIER], self.binarise), ("malignancy",), fed=has_mask),
+        )
+
+    def _samples(self, sources: Sources, patients: Sequence[str]) -> Samples:
+        slices = self.choice.slices(sources, patients)[: self.most_slices]
+        return samples_of(slices, share=self.choice.share, rule=self.choice.rule)
+
+    def _build(self) -> Modules:
+        segmenter = self.networks.segmenter
+        fine = dataclasses.replace(segmenter, has_prior=True)
+        return Modules(
+            {COARSE: DeepLab(segmenter), CLASSIFIER: ClassNet(self.networks.classifier), FINE: DeepLab(fine)}
+        )
+
+    def _phase(
+        self,
+        name: str,
+        samples: Samples,
+        losses: Callable[[Modules, SliceBatch, Memory], Losses],
+        enter: Callable[[Modules, Memory], None],
+    ) -> Phase:
+        number = list(MODELS).index(name)
+        batch = self.batches[name == CLASSIFIER]
+        epoch = steps_per_epoch(samples, batch, self.variation)
+        return Phase(
+            name=name,
+            steps=self.epochs[number] * epoch,
+            epoch=epoch,
+            turns=(Turn(optimiser=name, losses=losses),),
+            batch=drawing(samples, batch, self.variation, self.settings.seed * 10 + number),
+            rate=lambda share: poly(share, self.warm_up),
+            enter=enter,
+            validate_every=self.validate_every,
+        )
+
+    def _start_coarse(self, model: Modules, memory: Memory) -> None:
+        if self.weights is not None:
+            memory["coarse_weights"] = str(load_pretrained(model[COARSE], self.weights, DEEPLAB_NAMES))
+
+    def _start_classifier(self, model: Modules, memory: Memory) -> None:
+        if self.class_weights is not None:
+            memory["class_weights"] = str(load_pretrained(model[CLASSIFIER], self.class_weights, CLASS_NAMES))
+
+    def _coarse_losses(self, model: Modules, batch: SliceBatch, memory: Memory) -> Losses:
+        return self._segmentation_losses(model[COARSE](batch.image_B1JI), batch)
+
+    def _fine_losses(self, model: Modules, batch: SliceBatch, memory: Memory) -> Losses:
+        coarse_B1JI = coarse_probability(model, batch.image_B1JI)
+        return self._segmentation_losses(self._fine_logits(model, batch.image_B1JI, coarse_B1JI), batch)
+
+    def _fine_logits(self, model: Modules, image_B1JI: Tensor, coarse_B1JI: Tensor) -> Tensor:
+        result: Tensor = model[FINE](image_B1JI, coarse_B1JI if self.has_prior else torch.zeros_like(image_B1JI))
+        return result
+
+    def _segmentation_losses(self, logits_B1JI: Tensor, batch: SliceBatch) -> Losses:
+        p_B1JI = torch.sigmoid(logits_B1JI.float())
+        ranked = rank_loss(p_B1JI, batch.mask_B1JI, self.rank.hardest, self.rank.margin)
+        return {"dice": dice_loss(p_B1JI, batch.mask_B1JI), "rank": self.rank.factor * ranked}
+
+    def _class_losses(self, model: Modules, batch: SliceBatch, memory: Memory) -> Losses:
+        mask_B1JI = binarised(coarse_probability(model, batch.image_B1JI), self.binarise)
+        logits_B = model[CLASSIFIER](batch.image_B1JI, mask_B1JI)[:, 0]
+        known_B = ~batch.malignant_B.isnan()
+        return {"class": logit_cross_entropy(logits_B[known_B], batch.malignant_B[known_B])}
+
+    @torch.no_grad()
+    def _validate(self, model: Modules, samples: Samples) -> dict[str, float]:
+        """Mean Dice of both segmenters and the classifier's area under ROC; of random weights before their phase."""
+        edge = (samples.images_NJI.shape[1] - CROP) // 2
+        within = (slice(None), slice(edge, edge + CROP), slice(edge, edge + CROP))
+        images_N1JI = torch.from_numpy(samples.images_NJI[within])[:, None]
+        truths_NJI = samples.masks_NJI[within] > 0.5
+        coarse, fine, scores = [], [], []
+        for image_B1JI in images_N1JI.split(MAXIMUM_BATCH):
+            p_B1JI = torch.sigmoid(model[COARSE](image_B1JI))
+            coarse.append(p_B1JI)
+            fine.append(torch.sigmoid(self._fine_logits(model, image_B1JI, p_B1JI)))
+            scores.append(model[CLASSIFIER](image_B1JI, binarised(p_B1JI, self.binarise))[:, 0])
+        known = ~np.isnan(samples.malignant_N)
+        return {
+            "dice_coarse": mean_dice(torch.cat(coarse), truths_NJI),
+            "dice_fine": mean_dice(torch.cat(fine), truths_NJI),
+            "auc": area_under_roc(torch.cat(scores).numpy()[known], samples.malignant_N[known] == 1),
+        }
+
+    def _judged(self, slices: Sequence[Slice], model: Modules, data: str) -> Outcome:
+        """Figures of the system, of the coarse network alone, and of what the fine one gains, slice by slice."""
+        share, rule = self.choice.share, self.choice.rule
+        served = self.served(model)
+        outcome = judging.evaluate(slices, served, share=share, rule=rule, data=data)
+        alone = Served(
+            contract=dataclasses.replace(served[0].contract, roles=("segmentation",)),
+            module=served[0].module,
+            maximum_batch=MAXIMUM_BATCH,
+        )
+        fine, coarse = (judging.judge(slices, chain, share=share, rule=rule) for chain in (served, [alone]))
+        gains: dict[str, list[float]] = {}
+        for one, other in zip(fine, coarse, strict=True):
+            gains.setdefault(one.slice.patient_id, []).append(one.overlap.dice - other.overlap.dice)
+        more = {
+            "coarse_segmentation": judging.segmentation_figures(coarse),
+            "dice_gain_of_fine_over_coarse": figure(gains, mean).to_json(),
+        }
+        return dataclasses.replace(outcome, figures=outcome.figures | more)
+
+
+class _Segmenter(nn.Module):
+    """A segmenter as it is served: probabilities. A fine network without its prior gets an empty mask."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image_B1JI: Tensor, coarse_B1JI: Tensor | None = None) -> Tensor:
+        mask_B1JI = torch.zeros_like(image_B1JI) if coarse_B1JI is None else coarse_B1JI
+        return torch.sigmoid(self.network(image_B1JI, mask_B1JI))
+
+
+class _Classifier(nn.Module):
+    """The classifier as it is served: the probability of being malignant, shape (B, 1)."""
+
+    def __init__(self, network: nn.Module, binarise: float | None) -> None:
+        super().__init__()
+        self.network, self.binarise = network, binarise
+
+    def forward(self, image_B1JI: Tensor, coarse_B1JI: Tensor | None = None) -> Tensor:
+        mask_B1JI = image_B1JI if coarse_B1JI is None else binarised(coarse_B1JI, self.binarise)
+        return torch.sigmoid(self.network(image_B1JI, mask_B1JI))
+
+
+def poly(share: float, warm_up: float, power: float = 0.9) -> float:
+    """Factor of the learning rate: (1 - share)^power, times a straight rise over the warm-up."""
+    rise = min(1.0, (share + warm_up / 10) / (warm_up * 1.1)) if warm_up else 1.0
+    return float(rise * (1 - share) ** power)
+
+
+def binarised(coarse_B1JI: Tensor, threshold: float | None) -> Tensor:
+    """A coarse probability as the classifier takes it."""
+    return coarse_B1JI if threshold is None else (coarse_B1JI >= threshold).to(coarse_B1JI.dtype)
+
+
+@torch.no_grad()
+def coarse_probability(model: Modules, image_B1JI: Tensor) -> Tensor:
+    """What the coarse network says of a batch; it learns nothing from it, neither weights nor batch statistics."""
+    return torch.sigmoid(model[COARSE].eval()(image_B1JI).float())
+
+
+def start_fine(model: Modules, memory: Memory) -> None:
+    """Give the fine network the coarse one's weights; only its Fine-layer stays random (section 3.2.3)."""
+    own = model[FINE].state_dict()
+    model[FINE].load_state_dict(own | model[COARSE].state_dict())
+
+
+def mean_dice(probability_N1JI: Tensor, truths_NJI: BoolArray) -> float:
+    """Mean over slices, at a probability of a half."""
+    found_NJI = probability_N1JI[:, 0].numpy() >= ROI.threshold
+    return mean([dice(found, truth) for found, truth in zip(found_NJI, truths_NJI, strict=True)])
+
+
+def _kept(samples: Samples, which_N: BoolArray) -> Samples:
+    return Samples(
+        images_NJI=samples.images_NJI[which_N],
+        masks_NJI=samples.masks_NJI[which_N],
+        soft_NJI=samples.soft_NJI[which_N],
+        malignant_N=samples.malignant_N[which_N],
+        patients=tuple(p for p, is_kept in zip(samples.patients, which_N, strict=True) if is_kept),
+    )
+
+
+def _served(name: str, module: nn.Module, roles: tuple[str, ...], *, fed: bool) -> Served:
+    image, probability = (TensorSpec(name=kind, shape=(1, CROP, CROP)) for kind in ("image", "probability"))
+    coarse, malignancy = TensorSpec(name="coarse", shape=image.shape), TensorSpec(name="malignancy", shape=(1,))
+    is_judge = name == CLASSIFIER
+    return Served(
+        contract=Contract(
+            model=MODELS[name],
+            version=1,
+            kind="slice-model",
+            file="1/model.onnx",
+            sha256="",
+            inputs=(image, coarse) if fed else (image,),
+            outputs=(malignancy,) if is_judge else (probability,),
+            system="mt_net",
+            roles=roles,
+            intensity=INTENSITY,
+            roi=ROI,
+            feeds=(Feed(input="coarse", model=MODELS[COARSE], output="probability"),) if fed else (),
+            label_rule=CLASS_RULE if is_judge else OUTLINE_RULE,
+            trained_on={"sources": [TRAINED_ON]},
+        ),
+        module=module,
+        maximum_batch=MAXIMUM_BATCH,
+    )
+
+
+def mt_net_paper_recipe() -> MtNetRecipe:
+    """The paper's sizes and schedule, for a GPU: 54.7 and 20.8 M parameters, 100 epochs each."""
+    return MtNetRecipe(name="mt_net_paper", networks=mt_net_paper(), epochs=(100, 100, 100))
+
+
+def mt_net_cpu() -> MtNetRecipe:
+    """A quarter of the width on one CPU thread; what is served."""
+    return MtNetRecipe(name="mt_net_cpu", networks=mt_net_reduced(), epochs=(24, 24, 24), rate=1e-3)
+
+
+def mt_net_smoke() -> MtNetRecipe:
+    """Seconds, for tests: shows that all three phases learn."""
+    return MtNetRecipe(
+        name="mt_net_smoke", networks=mt_net_tiny(), epochs=(20, 10, 10), rate=3e-3, most_slices=64, validate_every=0
+    )
+
+
+RECIPES: dict[str, Callable[[], MtNetRecipe]] = {
+    "mt_net_paper": mt_net_paper_recipe,
+    "mt_net_cpu": mt_net_cpu,
+    "mt_net_smoke": mt_net_smoke,
+}
