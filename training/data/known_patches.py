@@ -32,9 +32,9 @@ def patch_of(series: KnownSeries, nodule: KnownNodule) -> Nodule | None:
 
     Returns
     -------
-    None if nobody drew the nodule or nobody rated it; beyond the CT its nearest voxel is repeated
+    None if nobody drew the nodule; beyond the CT its nearest voxel is repeated
     """
-    if nodule.mask is None or not nodule.ratings:
+    if nodule.mask is None:
         return None
     target = _target(nodule.centre_lps)
     start, shape = _seen(target, series.volume.grid)

@@ -10,10 +10,24 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from training.data.luna16 import Nodule
 from training.labels.malignancy import Label
+
+LEAKY = "leaky"
+"""The remark that all figures of a leaky split carry."""
+
+
+class SplitRule(StrEnum):
+    """How a recipe splits; `AS_PRINTED` is there to show what papers 1 and 3 measured, and for nothing else."""
+
+    PATIENT = "patient"
+    AS_PRINTED = "as_printed"
 
 
 class SplitBroken(Exception):
@@ -65,16 +79,50 @@ def strata_of(nodules: Iterable[Nodule]) -> dict[str, str]:
     return {patient: order[rank].value for patient, rank in worst.items()}
 
 
-def guard(train: Iterable[str], evaluated: Iterable[str]) -> None:
-    """Refuse to go on if a patient is on both sides.
+def guard(train: Iterable[str], evaluated: Iterable[str], rule: SplitRule = SplitRule.PATIENT) -> tuple[str, ...]:
+    """Refuse to go on if a patient is on both sides, unless the recipe says `split: as_printed`.
+
+    Parameters
+    ----------
+    train, evaluated : patients
+    rule : the recipe's
+
+    Returns
+    -------
+    remarks that belong to every figure of this split: `LEAKY`, or none
 
     Raises
     ------
     SplitBroken : names how many patients are
     """
     both = set(train) & set(evaluated)
+    if rule is SplitRule.AS_PRINTED:
+        return (LEAKY,)
     if both:
         raise SplitBroken(f"{len(both)} patients are on both sides of the split, the first is {min(both)}")
+    return ()
+
+
+def leaky(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The leak: samples drawn at random, whoever they are of, so that the test knows what was trained on.
+
+    Paper 1 splits its 5,845 images after flips and turns have made seven of each nodule (877 for the test, and 877 / 7
+    is no whole number), paper 3 the lesions of seven patients (NETWORKS 1.7, 3.4). Only for recipes that say
+    `split: as_printed`: `guard` refuses what comes of it anywhere else, and marks it `LEAKY` there.
+
+    Parameters
+    ----------
+    count : of samples: images in all their turns for paper 1, lesions for paper 3
+    share : of them that are tested on, in (0, 1)
+    seed : the same seed gives the same split
+
+    Returns
+    -------
+    numbers of the samples to train on and to test on, each ascending
+    """
+    order = np.random.default_rng(seed).permutation(count)
+    tested = round(share * count)
+    return np.sort(order[tested:]), np.sort(order[:tested])
 
 
 def save(split: Split, path: Path) -> None:

@@ -44,10 +44,12 @@ def label(ratings: Sequence[int], rule: LabelRule = LabelRule.MEDIAN) -> Label:
 
     Parameters
     ----------
-    ratings : 1..5, one per reader, at least one
+    ratings : 1..5, one per reader; nobody rated it = uncertain
     rule : `MEDIAN` and `MEAN_STRICT3`: below 3 benign, above 3 malignant, exactly 3 uncertain (papers 4 and 1);
         `MEAN_ROUNDED`: up to 2.5 benign, from 3.5 malignant, between them uncertain (paper 2)
     """
+    if not ratings:
+        return Label.UNCERTAIN
     middle = float(median(ratings)) if rule is LabelRule.MEDIAN else fmean(ratings)
     low, high = (2.5, 3.5) if rule is LabelRule.MEAN_ROUNDED else (3.0, 3.0)
     if middle < low or (rule is LabelRule.MEAN_ROUNDED and middle == low):

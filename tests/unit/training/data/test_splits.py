@@ -10,7 +10,7 @@ import pytest
 from tests.support.torch_networks import a_nodule
 from training.data.luna16 import DEMO_PATIENTS
 from training.data.phantom.lidc_shapes import Pool, pool_of
-from training.data.splits import Split, SplitBroken, guard, load, make_split, save, strata_of
+from training.data.splits import LEAKY, Split, SplitBroken, SplitRule, guard, leaky, load, make_split, save, strata_of
 from training.run import load_split
 
 
@@ -21,6 +21,25 @@ def test_the_guard_names_a_patient_on_both_sides() -> None:
 
 def test_the_guard_lets_disjoint_sides_pass() -> None:
     guard(["P1"], ["P2"])
+
+
+def test_only_a_recipe_that_says_so_may_leak_and_its_figures_say_it() -> None:
+    samples = [f"P{number // 7}" for number in range(70)]  # seven images of each of ten patients
+    train, tested = leaky(len(samples), 0.15, seed=1)
+    sides = [samples[n] for n in train], [samples[n] for n in tested]
+    with pytest.raises(SplitBroken):
+        guard(*sides)
+    assert guard(*sides, SplitRule.AS_PRINTED) == (LEAKY,)
+    assert guard(["P1"], ["P2"]) == ()
+    assert SplitRule("as_printed") is SplitRule.AS_PRINTED
+
+
+def test_a_leaky_split_has_every_sample_once_and_as_many_tested_as_paper_1() -> None:
+    train, tested = leaky(5845, 0.15, seed=1)
+    assert (len(train), len(tested)) == (4968, 877)
+    assert sorted([*train, *tested]) == list(range(5845))
+    assert leaky(5845, 0.15, seed=1)[1].tolist() == tested.tolist()
+    assert leaky(5845, 0.15, seed=2)[1].tolist() != tested.tolist()
 
 
 def test_every_stratum_gets_the_same_share_of_validation_patients() -> None:

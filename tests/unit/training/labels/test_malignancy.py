@@ -10,6 +10,8 @@ from training.labels.malignancy import Certainty, Label, LabelRule, certainty, i
 @pytest.mark.parametrize(
     ("ratings", "rule", "expected"),
     [
+        ((), LabelRule.MEDIAN, Label.UNCERTAIN),
+        ((), LabelRule.MEAN_ROUNDED, Label.UNCERTAIN),
         ((2, 2, 5), LabelRule.MEDIAN, Label.BENIGN),
         ((2, 4), LabelRule.MEDIAN, Label.UNCERTAIN),
         ((2, 3, 4, 4), LabelRule.MEDIAN, Label.MALIGNANT),
