@@ -27,6 +27,9 @@ def recipe(name: str) -> Recipe:
     ------
     NoSuchRecipe : names the ones that are spelt like it
     """
+    own = next((system for system in SYSTEMS if name.startswith(system)), None)
+    if own and name in recipes(own):
+        return recipes(own)[name]()
     everything = {known: make for system in SYSTEMS for known, make in recipes(system).items()}
     if name not in everything:
         close = difflib.get_close_matches(name, everything, 3) or sorted(everything)
