@@ -9,22 +9,50 @@ from torch import nn
 from training.data.bank import Bank
 from training.data.luna16 import EDGE, Nodule
 
+_COUNTED = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Linear)
 
-def multiply_accumulates(network: nn.Module, edge: int) -> int:
-    """Multiplications of all convolutions for one window, counted while it runs."""
+
+def multiply_accumulates(network: nn.Module, *shapes: tuple[int, ...]) -> int:
+    """Multiplications of all convolutions and linear layers, counted while the network runs; for the "meta" device too.
+
+    Parameters
+    ----------
+    shapes : of its inputs, without the batch axis
+    """
     total = 0
 
     def count(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         nonlocal total
-        side = inputs[0] if isinstance(module, nn.ConvTranspose3d) else output
+        side = inputs[0] if isinstance(module, nn.ConvTranspose2d | nn.ConvTranspose3d) else output
         weight = module.weight
         assert isinstance(weight, torch.Tensor)
         total += side[0].numel() * weight[0].numel()
 
-    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv3d | nn.ConvTranspose3d)]
-    handles = [module.register_forward_hook(count) for module in convolutions]
+    layers = [module for module in network.modules() if isinstance(module, _COUNTED)]
+    handles = [module.register_forward_hook(count) for module in layers]
+    device = next(network.parameters()).device
     with torch.no_grad():
-        network(torch.zeros(1, 1, edge, edge, edge))
+        network(*(torch.zeros(1, *shape, device=device) for shape in shapes))
+    for handle in handles:
+        handle.remove()
+    return total
+
+
+def multiply_accumulates_2d(network: nn.Module, *inputs: torch.Tensor) -> int:
+    """Multiplications of all 2-D convolutions and linear layers for some inputs, which may be on the meta device."""
+    total = 0
+
+    def count(module: nn.Module, given: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        nonlocal total
+        side = given[0] if isinstance(module, nn.ConvTranspose2d) else output
+        weight = module.weight
+        assert isinstance(weight, torch.Tensor)
+        total += side.numel() * weight[0].numel()
+
+    counted = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
+    handles = [module.register_forward_hook(count) for module in counted]
+    with torch.no_grad():
+        network(*inputs)
     for handle in handles:
         handle.remove()
     return total

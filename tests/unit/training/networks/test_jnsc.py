@@ -20,7 +20,7 @@ def test_the_paper_preset_has_10_08_million_parameters_besides_the_taps(paper: J
 
 def test_the_paper_preset_takes_14_1_gmac_per_window_besides_the_taps(paper: Jnsc) -> None:
     taps = sum(width * width * (64 // 2**level) ** 3 for level, width in enumerate((16, 32, 64, 128, 256)))
-    macs = multiply_accumulates(paper, 32) * 8  # every layer grows with the volume of the window
+    macs = multiply_accumulates(paper, (1, 32, 32, 32)) * 8  # every layer grows with the volume of the window
     assert round((macs - taps) / 1e9, 1) == 14.1
 
 
