@@ -47,6 +47,12 @@ class CroppedMask:
     start_kji: Shape
     voxels: BoolArray
 
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        """Where it lies in an array of the whole CT."""
+        k, j, i = (slice(a, a + n) for a, n in zip(self.start_kji, self.voxels.shape, strict=True))
+        return k, j, i
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
@@ -56,13 +62,22 @@ class Proposal:
     ----------
     component : its voxels on the grid of the detector, not of the CT
     centre_kji : centre of mass of the component, in voxels of that grid
-    malignancy : what a head said, 0..1; None if none did
+    malignancy : what a model said, 0..1; None if none did
     """
 
     candidate: Candidate
     component: CroppedMask
     centre_kji: Point
     malignancy: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """A proposal with its mask on the grid of the CT, and the model that drew it."""
+
+    proposal: Proposal
+    mask: CroppedMask
+    model: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +104,7 @@ class Finding:
     ----------
     number : from 1, in order of falling score, then of volume, then of position
     mask : its voxels; no voxel belongs to two findings
+    outlined_by : the model that drew the mask: the one for segmentation, or the detector where that one drew nothing
     centre_lps : centre of mass of the mask, mm
     volume_mm3 : number of voxels times their volume
     equivalent_diameter_mm : diameter of the sphere of that volume
@@ -98,11 +114,12 @@ class Finding:
     attenuation : type by the rule of `inference.measure`
     laterality : side of the lung it lies in; None if it cannot be told
     score : certainty of the detector, 0..1
-    malignancy : probability that readers would call it malignant, 0..1; None if no model said
+    malignancy : probability in the sense of the result's `malignancy_labels`, 0..1; None if no model said
     """
 
     number: int
     mask: CroppedMask
+    outlined_by: str
     centre_lps: Point
     volume_mm3: float
     equivalent_diameter_mm: float
@@ -120,7 +137,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelUse:
-    """A model that took part: its name, version, SHA-256 of its file and what it was used for (`role`)."""
+    """One use of a model: its name, version, the SHA-256 of its file and what it was used for.
+
+    Roles are "detector", "head", "segmentation" and "malignancy"; a model that serves two of them is used twice.
+    """
 
     role: str
     name: str
@@ -137,10 +157,12 @@ class Result:
     grid : grid of the CT that all masks refer to
     findings : ordered by number
     lungs : shape of the grid, bool
-    models : every model that took part
+    models : every use of a model; of each role in the order in which they were asked
+    malignancy_labels : how the labels came about that malignancy was learned from; empty if no model says anything
     """
 
     grid: Grid
     findings: tuple[Finding, ...]
     lungs: BoolArray
     models: tuple[ModelUse, ...]
+    malignancy_labels: str

@@ -62,8 +62,7 @@ def measure(mask: CroppedMask, volume: Volume) -> Measurements:
     """
     if not mask.voxels.any():
         raise EmptyMask
-    box = tuple(slice(a, a + n) for a, n in zip(mask.start_kji, mask.voxels.shape, strict=True))
-    crop_hu = volume.volume_hu[box]
+    crop_hu = volume.volume_hu[mask.box]
     inside_hu = crop_hu[mask.voxels].astype(float)
     x, y, z = (float(v) for v in volume.grid.lps_from_kji(np.argwhere(mask.voxels).mean(axis=0) + mask.start_kji))
     long_axis, short_axis = axes(mask, volume.grid.spacing_mm)

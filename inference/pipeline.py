@@ -1,6 +1,7 @@
 """The way from a volume to findings. `run` is the only entry.
 
-Called from `pacs_node.steps.analyse`, `pulmonode series analyse` and `training.evaluation`.
+Called from `pacs_node.steps.analyse`, `pulmonode series analyse` and `training.evaluation`; which pipelines there are
+says `inference.systems`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from inference.candidates import judged, propose, select
 from inference.classify import classify
 from inference.contract import Contract
 from inference.errors import ContractInvalid
-from inference.findings import CroppedMask, Finding, ModelUse, Proposal, Result
+from inference.findings import Finding, ModelUse, Outline, Proposal, Result
 from inference.geometry import Shape
 from inference.lungs import Lungs, find_lungs
 from inference.measure import measure
+from inference.outline import redrawn
 from inference.predictor import FloatTensor, Predictor
 from inference.preprocess import Field, prepare
+from inference.rating import rated
 from inference.segment import segment
 from inference.tiling import average, batches, window_starts
 from inference.volume import Volume
@@ -36,12 +39,33 @@ class Pipeline:
     ----------
     name : what rules and reports call it
     detector : the dense network
-    head : classifies its candidates; without one there is no malignancy
+    head : classifies its candidates: whether each is a nodule at all, and its malignancy
+    segmentation : 2-D models in the order in which they are asked, the last one outlines; empty for the detector's mask
+    malignancy : the same, the last one rates; empty for what the head says
     """
 
     name: str
     detector: Contract
     head: Contract | None
+    segmentation: tuple[Contract, ...] = ()
+    malignancy: tuple[Contract, ...] = ()
+
+    @property
+    def uses(self) -> tuple[ModelUse, ...]:
+        """Every use of a model; a model that feeds another has the role of that one."""
+        roles = [("detector", self.detector)] + ([("head", self.head)] if self.head is not None else [])
+        roles += [("segmentation", contract) for contract in self.segmentation]
+        roles += [("malignancy", contract) for contract in self.malignancy]
+        return tuple(
+            ModelUse(role=role, name=contract.model, version=contract.version, sha256=contract.sha256)
+            for role, contract in roles
+        )
+
+    @property
+    def malignancy_labels(self) -> str:
+        """How the labels came about that malignancy was learned from; empty if no model says anything."""
+        models = (self.head, *self.malignancy)
+        return models[-1].label_rule if models[-1] is not None else ""
 
 
 def run(volume: Volume, pipeline: Pipeline, predictor: Predictor, *, progress: Progress | None = None) -> Result:
@@ -51,12 +75,13 @@ def run(volume: Volume, pipeline: Pipeline, predictor: Predictor, *, progress: P
 
     Parameters
     ----------
-    progress : is told the stage ("lungs", "detect", "classify", "measure") and the share of it that is done, 0..1
+    progress : is told the stage ("lungs", "detect", "classify", "outline", "measure") and the share of it that is
+        done, 0..1
 
     Raises
     ------
     LungsNotFound : the CT shows no lung
-    ContractInvalid : the contracts do not describe a detector and its head
+    ContractInvalid : the contracts do not describe a detector, its head and slice models
     PredictorUnavailable, InputRefused, ModelNotFound, ModelOutputInvalid : see `inference.predictor`
     """
     detection = pipeline.detector.detection
@@ -71,11 +96,25 @@ def run(volume: Volume, pipeline: Pipeline, predictor: Predictor, *, progress: P
     proposals = propose(probability_kji, field.lungs_kji, field.grid, detection)
     tell("classify", 0.0)
     proposals = select(_judged(proposals, field, starts, pipeline, predictor), detection)
+    tell("outline", 0.0)
+    outlines = [
+        Outline(proposal=proposal, mask=mask, model=pipeline.detector.model)
+        for proposal, mask in segment(proposals, probability_kji, field.grid, volume.grid, detection.threshold)
+    ]
+    if pipeline.segmentation:
+        outlines = redrawn(outlines, volume, pipeline.segmentation, predictor)
+    if pipeline.malignancy:
+        outlines = rated(outlines, volume, pipeline.malignancy, predictor)
     tell("measure", 0.0)
-    outlined = segment(proposals, probability_kji, field.grid, volume.grid, detection.threshold)
-    findings = tuple(_finding(n, *pair, volume, lungs) for n, pair in enumerate(_ordered(outlined), start=1))
+    findings = tuple(_finding(n, outline, volume, lungs) for n, outline in enumerate(_ordered(outlines), start=1))
     tell("measure", 1.0)
-    return Result(grid=volume.grid, findings=findings, lungs=lungs.mask_kji, models=_models(pipeline))
+    return Result(
+        grid=volume.grid,
+        findings=findings,
+        lungs=lungs.mask_kji,
+        models=pipeline.uses,
+        malignancy_labels=pipeline.malignancy_labels,
+    )
 
 
 def _tiles(
@@ -101,29 +140,21 @@ def _judged(
     return [judged(p, verdict.nodule, verdict.malignancy) for p, verdict in zip(proposals, verdicts, strict=True)]
 
 
-def _ordered(outlined: list[tuple[Proposal, CroppedMask]]) -> list[tuple[Proposal, CroppedMask]]:
+def _ordered(outlines: list[Outline]) -> list[Outline]:
     """In order of falling score, then of volume, then of position."""
-    return sorted(outlined, key=lambda pair: (-pair[0].candidate.score, -int(pair[1].voxels.sum()), pair[1].start_kji))
+    return sorted(outlines, key=lambda o: (-o.proposal.candidate.score, -int(o.mask.voxels.sum()), o.mask.start_kji))
 
 
-def _finding(number: int, proposal: Proposal, mask: CroppedMask, volume: Volume, lungs: Lungs) -> Finding:
-    measurements = measure(mask, volume)
+def _finding(number: int, outline: Outline, volume: Volume, lungs: Lungs) -> Finding:
+    measurements = measure(outline.mask, volume)
     return Finding(
         number=number,
-        mask=mask,
+        mask=outline.mask,
+        outlined_by=outline.model,
         laterality=lungs.laterality(measurements.centre_lps),
-        score=proposal.candidate.score,
-        malignancy=proposal.malignancy,
+        score=outline.proposal.candidate.score,
+        malignancy=outline.proposal.malignancy,
         **{field.name: getattr(measurements, field.name) for field in dataclasses.fields(measurements)},
-    )
-
-
-def _models(pipeline: Pipeline) -> tuple[ModelUse, ...]:
-    used = {"detector": pipeline.detector, "head": pipeline.head}
-    return tuple(
-        ModelUse(role=role, name=contract.model, version=contract.version, sha256=contract.sha256)
-        for role, contract in used.items()
-        if contract is not None
     )
 
 

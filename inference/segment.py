@@ -1,7 +1,7 @@
 """From a component of the probability to a mask on the CT's own grid.
 
 Not the mask is resampled but the probability, so that the surface lies where the probability crosses the threshold.
-Called from `inference.pipeline`.
+Called from `inference.pipeline` and `inference.outline`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,8 @@ def segment(
     kept = []
     for proposal in proposals:
         mask = mask_on_ct(proposal, probability_kji, grid, ct, threshold)
-        box = tuple(slice(a, a + n) for a, n in zip(mask.start_kji, mask.voxels.shape, strict=True))
-        if not (taken[box] & mask.voxels).any():
-            taken[box] |= mask.voxels
+        if not (taken[mask.box] & mask.voxels).any():
+            taken[mask.box] |= mask.voxels
             kept.append((proposal, mask))
     return kept
 
@@ -55,9 +54,23 @@ def mask_on_ct(proposal: Proposal, probability_kji: FloatTensor, grid: Grid, ct:
     centre = ct.kji_from_lps(proposal.candidate.centre_lps) - start
     if not mask.any():
         mask[tuple(np.clip(np.rint(centre).astype(int), 0, np.subtract(shape, 1)))] = True
-    piece = _piece_at(mask, centre * ct.spacing_mm, ct)
+    return piece_at(mask, start, centre, ct)
+
+
+def piece_at(mask: BoolArray, start_kji: Shape, centre_kji: FloatArray, ct: Grid) -> CroppedMask:
+    """The connected piece of a mask that holds a point, or is nearest to it.
+
+    Parameters
+    ----------
+    mask : shape (k, j, i), part of the CT from voxel `start_kji` on; at least one voxel is set
+    centre_kji : the point, in voxels of the mask
+    """
+    labels, _ = ndimage.label(mask, NEIGHBOURS)
+    voxels = np.argwhere(mask)
+    nearest = voxels[np.argmin((((voxels - centre_kji) * ct.spacing_mm) ** 2).sum(axis=1))]
+    piece = np.asarray(labels == labels[tuple(nearest)], bool)
     (box,) = ndimage.find_objects(piece.view(np.int8))
-    k, j, i = (int(part.start) + offset for part, offset in zip(box, start, strict=True))
+    k, j, i = (int(part.start) + offset for part, offset in zip(box, start_kji, strict=True))
     return CroppedMask(start_kji=(k, j, i), voxels=piece[box].copy())
 
 
@@ -85,13 +98,3 @@ def _overlap(part: Grid, ct: Grid) -> tuple[Shape, Shape]:
     stop = np.clip(np.ceil(corners[1]).astype(int), start, last) + 1
     (k, j, i), (dk, dj, di) = start.tolist(), (stop - start).tolist()
     return (k, j, i), (dk, dj, di)
-
-
-def _piece_at(mask: BoolArray, centre_mm: FloatArray, ct: Grid) -> BoolArray:
-    """The connected piece of the mask that is nearest to a point."""
-    labels, count = ndimage.label(mask, NEIGHBOURS)
-    if count == 1:
-        return mask
-    voxels = np.argwhere(mask)
-    nearest = voxels[np.argmin(((voxels * ct.spacing_mm - centre_mm) ** 2).sum(axis=1))]
-    return np.asarray(labels == labels[tuple(nearest)], bool)

@@ -18,6 +18,7 @@ def encoded(result: Result) -> bytes:
     facts = {
         "grid": dataclasses.asdict(result.grid),
         "models": [dataclasses.asdict(model) for model in result.models],
+        "malignancy_labels": result.malignancy_labels,
         "findings": [_facts(finding) for finding in result.findings],
     }
     masks = {f"mask{f.number}": np.packbits(f.mask.voxels) for f in result.findings}
@@ -37,6 +38,7 @@ def decoded(data: bytes) -> Result:
             findings=tuple(_finding(raw, pack[f"mask{raw['number']}"]) for raw in facts["findings"]),
             lungs=_bits(pack["lungs"], grid.shape_kji),
             models=tuple(ModelUse(**model) for model in facts["models"]),
+            malignancy_labels=facts["malignancy_labels"],
         )
 
 

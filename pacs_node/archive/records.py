@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from inference.findings import ModelUse
 from pacs_node.domain.delivery import DeliveryState
 from pacs_node.domain.identifiers import DeliveryId, InstanceUid, JobId, SeriesUid, StudyId, StudyUid
 from pacs_node.domain.job import JobState
@@ -52,24 +53,15 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelVersion:
-    """A model that a job is to use."""
-
-    name: str
-    version: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """A job to be created; `reasons` is empty unless the series must not be analysed."""
+    """A job to be created; `reasons` is empty unless the series must not be analysed, which needs no models."""
 
     study_id: StudyId
     series_instance_uid: SeriesUid
     rule: str
     pipeline: str
     input_digest: str
-    models: tuple[ModelVersion, ...]
+    models: tuple[ModelUse, ...]
     model_digest: str
     destinations: tuple[str, ...]
     reasons: tuple[Reason, ...]
@@ -86,7 +78,7 @@ class Job:
     rule: str
     pipeline: str
     input_digest: str
-    models: tuple[ModelVersion, ...]
+    models: tuple[ModelUse, ...]
     destinations: tuple[str, ...]
     reasons: tuple[Reason, ...]
     state: JobState

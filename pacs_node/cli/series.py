@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,9 +18,11 @@ from inference.series import SeriesHeader, find_files, read_headers
 from inference.triton import TritonPredictor
 from pacs_node.cli.options import AsJson, ConfigFile, Directory, configured
 from pacs_node.config import Config
+from pacs_node.domain.rule import Rule
 from pacs_node.printing import say, show_json, show_rows
 from pacs_node.steps import plan
-from pacs_node.steps.offline import Analysis, analyse_series, pipeline_named
+from pacs_node.steps.offline import Analysis, analyse_series
+from pacs_node.steps.pipelines import check_rules, pipeline_chosen
 
 app = typer.Typer(no_args_is_help=True, help="Analyse a folder, without PACS and database.")
 
@@ -36,35 +39,44 @@ def analyse(
     config: ConfigFile = None,
     triton: Annotated[str, typer.Option(help="host:port of a Triton server; else ONNX Runtime in this process.")] = "",
     every: Annotated[bool, typer.Option("--every", help="Every series, not only those that a rule chooses.")] = False,
+    pipeline: Annotated[str, typer.Option(help="Pipeline to use instead of the one that the rule names.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Find nodules in the chest CTs of a folder; write SEG, SR and pictures. Exits with 1 if there is no answer."""
     settings = configured(config)
     models = ModelRepository(settings.models)
+    rules = [dataclasses.replace(r, pipeline=pipeline, segmentation="", malignancy="") for r in settings.rule]
+    settings = dataclasses.replace(settings, rule=tuple(rules)) if pipeline else settings
+    check_rules(models, settings.rule)
     chosen = _chosen(settings, models, directory, is_every=every)
     predictor = _predictor(settings, models, triton)
     analyses = []
-    for number, header in enumerate(chosen, start=1):
+    for number, (header, rule) in enumerate(chosen, start=1):
         place = out if len(chosen) == 1 else out / f"series-{number}"
         with Console(stderr=True).status(f"series {number} of {len(chosen)}: {header.slice_count} slices"):
-            analyses.append(analyse_series(header, pipeline_named(models, settings.rule[0].pipeline), predictor, place))
+            analyses.append(analyse_series(header, pipeline_chosen(models, rule), predictor, place))
     _show(analyses, as_json=as_json)
     if not any(analysis.result for analysis in analyses):
         raise typer.Exit(1)
 
 
-def _chosen(config: Config, models: ModelRepository, directory: Path, *, is_every: bool) -> list[SeriesHeader]:
-    """One series per study as the rules choose; the largest that a rule matches if none is eligible."""
+def _chosen(
+    config: Config, models: ModelRepository, directory: Path, *, is_every: bool
+) -> list[tuple[SeriesHeader, Rule]]:
+    """One series per study as the rules choose, with its rule; the largest that a rule matches if none is eligible.
+
+    If every series is wanted, the first rule says how.
+    """
     paths = find_files(directory)
     headers = {header.series_instance_uid: header for header in read_headers(paths)}
     if is_every:
-        return list(headers.values())
-    chosen: dict[str, SeriesHeader] = {}
+        return [(header, config.rule[0]) for header in headers.values()]
+    chosen: dict[str, tuple[SeriesHeader, Rule]] = {}
     for judged, decision in plan.explain(config.rule, models, paths, ""):
         header = headers[judged.facts.series_instance_uid]
-        rival = chosen.get(header.study_instance_uid)
+        rival, _ = chosen.get(header.study_instance_uid, (None, None))
         if decision.rule and (decision.verdict == "chosen" or rival is None or rival.slice_count < header.slice_count):
-            chosen[header.study_instance_uid] = header
+            chosen[header.study_instance_uid] = header, decision.rule
     return list(chosen.values())
 
 
@@ -97,6 +109,7 @@ def _facts(analysis: Analysis) -> dict[str, Any]:
         "series_instance_uid": analysis.series.series_instance_uid,
         "analysed": analysis.result is not None,
         "reasons": [asdict(reason) for reason in analysis.reasons],
+        "models": [asdict(use) for use in (analysis.result.models if analysis.result else ())],
         "findings": [_finding(finding) for finding in (analysis.result.findings if analysis.result else ())],
         "files": [str(path) for path in analysis.files],
     }
@@ -115,4 +128,5 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "side": finding.laterality,
         "certainty": finding.score,
         "malignancy": finding.malignancy,
+        "outlined_by": finding.outlined_by,
     }

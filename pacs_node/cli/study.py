@@ -86,7 +86,7 @@ def _whole(node: Node, uid: StudyUid) -> dict[str, Any]:
 def whole_job(tx: Any, job: Job) -> dict[str, Any]:
     """A job with its findings, results, deliveries and history, for printing."""
     return asdict(job) | {
-        "models": ", ".join(f"{model.name} version {model.version}" for model in job.models),
+        "models": ", ".join(f"{use.name} version {use.version} ({use.role})" for use in job.models),
         "destinations": ", ".join(job.destinations),
         "reasons": [f"{reason.text} [{reason.code}]" for reason in job.reasons],
         "findings": [asdict(finding) for finding in jobs.findings(tx, job.id)],

@@ -25,8 +25,8 @@ from pacs_node.domain.study import StudyState
 from pacs_node.errors import NodeError, NotFound
 from pacs_node.node import Node, build, peer_of
 from pacs_node.printing import say, show_rows
-from pacs_node.steps.analyse import pipeline_of
 from pacs_node.steps.offline import pictures
+from pacs_node.steps.pipelines import pipeline_of
 
 SENDER = "DEMOCT"
 ENDED = (DeliveryState.DELIVERED, DeliveryState.FAILED)

@@ -48,7 +48,8 @@ class Rule:
     Parameters
     ----------
     name : shown in decisions
-    pipeline : the pipeline that analyses what matches
+    pipeline : the system whose models outline and rate what the detector finds
+    segmentation, malignancy : another system for one of the two; empty for the pipeline's
     destinations : names of the destinations of its results
     modality, body_part, description, kernel, orientation, calling_ae_title : patterns, one has to match
     not_description, not_kernel : patterns of which none may match
@@ -58,6 +59,8 @@ class Rule:
 
     name: str
     pipeline: str = "jnsc"
+    segmentation: str = ""
+    malignancy: str = ""
     destinations: tuple[str, ...] = ()
     modality: tuple[str, ...] = ("CT",)
     body_part: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from pacs_node.config import Config
 from pacs_node.dimse import scu
 from pacs_node.errors import NodeError
 from pacs_node.node import Node, build, peer_of
+from pacs_node.steps.pipelines import check_rules
 from pacs_node.work.app import celery_app, connect
 
 
@@ -36,7 +37,7 @@ def check_node(config: Config) -> Iterator[Check]:
     yield Check(part="database", is_well=True, text="answers, and its schema is up to date", advice="")
     yield _examined("disk", lambda: _disk(config), "free some space, or lower scp.minimum_free_bytes")
     yield _examined("broker", lambda: _broker(config), "start it, or correct queue.broker_url")
-    yield _examined("models", lambda: _models(node), "publish a model, or correct `models`")
+    yield _examined("models", lambda: _models(node), "publish a model, or correct `models` or the rule")
     yield _examined("inference", lambda: _inference(node), _TRITON[config.triton.mode])
     for destination in config.destination:
         text = f"correct [[destination]] {destination.name}, or allow {config.scp.ae_title} on the peer"
@@ -71,20 +72,18 @@ def _broker(config: Config) -> str:
 
 
 def _models(node: Node) -> str:
-    names = {rule.pipeline for rule in node.config.rule}
-    for name in names:
-        node.models.contract(name)
+    names = {pipeline.name for pipeline in check_rules(node.models, node.config.rule)}
     return f"{', '.join(sorted(names))} published"
 
 
 def _inference(node: Node) -> str:
     """Run zeros through every model in use: "ready" is not enough, a dead model process is ready, too."""
-    names = sorted({rule.pipeline for rule in node.config.rule})
-    detectors = [node.models.contract(name) for name in names]
-    heads = [node.models.contract(contract.head) for contract in detectors if contract.head]
-    for c in [*detectors, *heads]:
-        node.predictor().infer(c.model, c.version, zeros(c.inputs), [c.outputs[0].name])
-    return f"{', '.join(f'{c.model} version {c.version}' for c in [*detectors, *heads])} answered a canary"
+    uses = [use for pipeline in check_rules(node.models, node.config.rule) for use in pipeline.uses]
+    models = sorted({(use.name, use.version) for use in uses})
+    for name, version in models:
+        contract = node.models.contract(name, version)
+        node.predictor().infer(name, version, zeros(contract.inputs), [contract.outputs[0].name])
+    return f"{', '.join(f'{name} version {version}' for name, version in models)} answered a canary"
 
 
 def _echo(config: Config, peer: scu.Peer) -> str:

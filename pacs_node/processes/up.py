@@ -23,6 +23,7 @@ from pacs_node import log
 from pacs_node.config import Config
 from pacs_node.errors import ConfigInvalid
 from pacs_node.node import build
+from pacs_node.steps.pipelines import check_rules
 
 RESTART_S = 1.0
 """A child that died is started again after this time."""
@@ -78,7 +79,9 @@ def up(config: Config, config_file: Path | None, stop: threading.Event) -> None:
     InferenceError, NodeError : a part cannot be started, or refuses its settings
     """
     config.data.mkdir(parents=True, exist_ok=True)
-    build(config).database.close()
+    node = build(config)
+    node.database.close()
+    check_rules(node.models, config.rule)
     mode = _mode(config)
     children = [_child(name, config_file, mode) for name in ("serve", "work")]
     triton = _Embedded(config) if mode == "embedded" else None

@@ -6,6 +6,7 @@ import warnings
 
 from pacs_node.config import Config
 from pacs_node.node import build
+from pacs_node.steps.pipelines import check_rules
 from pacs_node.steps.sweep import ring_anew
 from pacs_node.work.app import QUEUES, celery_app
 from pacs_node.work.tasks import add_tasks
@@ -17,8 +18,14 @@ def work(config: Config, queues: tuple[str, ...] = ()) -> None:
     Parameters
     ----------
     queues : of "io", "gpu", "deliver"; all if empty
+
+    Raises
+    ------
+    ConfigInvalid : a rule chooses what is not in the model repository
+    DatabaseUnavailable, StorageFailed : at the start
     """
     node = build(config)
+    check_rules(node.models, config.rule)
     ring_anew(node)
     node.database.close()
     # Celery warns of root because pickled messages could then do anything; ours are JSON with one number.

@@ -26,7 +26,7 @@ class ResultIdentity:
     ----------
     study_instance_uid, series_instance_uid : of the analysed series; no series if none was analysed (empty text)
     pipeline : name of the pipeline; empty if none ran
-    models : every model that took part
+    models : every use of a model
     input_digest : hex digest over the sorted SOP Instance UIDs and hashes of the series
     """
 
@@ -49,7 +49,7 @@ def uid(identity: ResultIdentity, role: str, number: int = 0) -> str:
     ----------
     PS3.5 section B.2 (UUID derived UID): '2.25.' and the UUID as a decimal number.
     """
-    models = sorted((model.name, model.version, model.sha256) for model in identity.models)
+    models = sorted((use.role, use.name, use.version, use.sha256) for use in identity.models)
     what = [identity.study_instance_uid, identity.series_instance_uid, identity.pipeline, models]
     return _derived([VERSION, *what, identity.input_digest, role, number])
 

@@ -14,10 +14,10 @@ from pydicom.uid import SegmentationStorage
 
 from inference.findings import Attenuation, Axis, Finding
 from pacs_node.report import codes
-from pacs_node.report.identity import VERSION, uid
+from pacs_node.report.identity import uid
 from pacs_node.report.request import DocumentRole, ReportRequest
 from pacs_node.report.source import slice_reference, slices_of
-from pacs_node.report.stamp import MANUFACTURER, MODEL_NAME, ascii_text
+from pacs_node.report.stamp import MANUFACTURER, MODEL_NAME, ascii_text, versions
 
 _OHIF_TOOL = "Cornerstone3DTools@^0.1.0:Bidirectional:"
 
@@ -86,8 +86,8 @@ def _algorithm(request: ReportRequest) -> sr.AlgorithmIdentification:
     models = request.result.models if request.result is not None else ()
     return sr.AlgorithmIdentification(
         name=ascii_text(f"{MODEL_NAME} {request.identity.pipeline}"),
-        version=ascii_text("; ".join(f"{model.name} {model.version}" for model in models) or VERSION),
-        parameters=[ascii_text(f"{model.name} sha256={model.sha256}") for model in models] or None,
+        version=versions(models),
+        parameters=list(dict.fromkeys(ascii_text(f"{use.name} sha256={use.sha256}") for use in models)) or None,
         manufacturer=MANUFACTURER,
         family=codes.ARTIFICIAL_INTELLIGENCE,
     )

@@ -30,7 +30,7 @@ from pacs_node.report.identity import VERSION, uid
 from pacs_node.report.measurements import tracking_identifier, tracking_uid
 from pacs_node.report.request import DocumentRole, ReportRequest
 from pacs_node.report.source import SliceReference, request_spacing_mm, slice_reference, slice_stand_in
-from pacs_node.report.stamp import MANUFACTURER, MODEL_NAME, RESEARCH_USE, ascii_text, stamp
+from pacs_node.report.stamp import MANUFACTURER, MODEL_NAME, RESEARCH_USE, ascii_text, stamp, versions
 
 Labels = NDArray[np.unsignedinteger[Any]]
 
@@ -132,13 +132,14 @@ def _segment(request: ReportRequest, number: int, label: str, kind: Code) -> Seg
 
 
 def _algorithm(request: ReportRequest, *, is_nodule: bool) -> AlgorithmIdentificationSequence:
-    models = request.result.models if request.result is not None and is_nodule else ()
+    uses = request.result.models if request.result is not None and is_nodule else ()
+    models = [use for use in uses if use.role != "malignancy"]  # which has no part in the segment
     return AlgorithmIdentificationSequence(
         name=ascii_text(f"{MODEL_NAME} {request.identity.pipeline if is_nodule else 'lungs'}")[:64],
         family=codes.ARTIFICIAL_INTELLIGENCE,
-        version=ascii_text("; ".join(f"{model.name} {model.version}" for model in models) or VERSION)[:64],
+        version=versions(models)[:64],
         source=MANUFACTURER,
-        parameters={ascii_text(f"{model.name} sha256"): model.sha256 for model in models} or None,
+        parameters={ascii_text(f"{use.name} sha256"): use.sha256 for use in models} or None,
     )
 
 

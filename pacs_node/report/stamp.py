@@ -8,7 +8,7 @@ Called from `segmentation` and `structured`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta, timezone, tzinfo
 
 from highdicom.base import SOPClass
@@ -20,6 +20,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from inference.findings import ModelUse
 from pacs_node.domain.identifiers import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from pacs_node.report import codes
+from pacs_node.report.identity import VERSION
 from pacs_node.report.request import ReportRequest
 
 MANUFACTURER = "PulmoNode"
@@ -39,6 +40,11 @@ def stamp(document: SOPClass, request: ReportRequest) -> None:
 def ascii_text(text: str) -> str:
     """Text that every Specific Character Set can hold; what we write ourselves never needs more."""
     return text.encode("ascii", "replace").decode("ascii")
+
+
+def versions(uses: Iterable[ModelUse]) -> str:
+    """The models with their versions, each once; the version of the node if there are none."""
+    return ascii_text("; ".join(dict.fromkeys(f"{use.name} {use.version}" for use in uses)) or VERSION)
 
 
 def _copy_patient_and_study(document: SOPClass, source: Dataset) -> None:
@@ -72,7 +78,7 @@ def _zone(source: Dataset) -> tzinfo | None:
 
 
 def _contributing_equipment(source: Dataset, request: ReportRequest) -> Iterator[Dataset]:
-    """The scanner, then one item per model with its version and the hash of its file (PS3.3 C.12.1.1.5)."""
+    """The scanner, then one item per use of a model with its version and hash (PS3.3 C.12.1.1.5)."""
     scanner = Dataset()
     scanner.Manufacturer = ""
     for keyword in ("Manufacturer", "ManufacturerModelName", "InstitutionName", "StationName", "DeviceSerialNumber"):

@@ -19,6 +19,7 @@ from highdicom.sr.value_types import CodeContentItem, ContainerContentItem, Cont
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
+from inference.findings import Result
 from pacs_node.domain.rule import Reason
 from pacs_node.report import codes
 from pacs_node.report.identity import VERSION, device_uid, uid
@@ -121,6 +122,7 @@ def _statements(request: ReportRequest) -> Iterator[CodeContentItem | TextConten
     elif request.result.findings:
         yield _code(codes.NODULE, codes.PRESENT)
         yield _text(codes.COMMENT, _DEFINITIONS)
+        yield from _explanations(request.result)
     else:
         yield _code(codes.NODULE, codes.ABSENT)
         yield _text(codes.COMMENT, "No nodule found.")
@@ -129,6 +131,18 @@ def _statements(request: ReportRequest) -> Iterator[CodeContentItem | TextConten
             codes.ALGORITHM_NAME, f"{model.name} version {model.version} ({model.role}), SHA-256 {model.sha256}"
         )
     yield _text(codes.COMMENT, RESEARCH_USE)
+
+
+def _explanations(result: Result) -> Iterator[TextContentItem]:
+    """What the probabilities mean, and which outlines are not by the model that the pipeline names for them."""
+    if result.malignancy_labels:
+        learned = f"Probability of cancer: as learned from these labels: {result.malignancy_labels}."
+        yield _text(codes.COMMENT, learned)
+    outliners = [use.name for use in result.models if use.role in ("detector", "segmentation")]
+    for finding in result.findings:
+        if finding.outlined_by != outliners[-1]:
+            why = f"{outliners[-1]} marked nothing there, or cannot see the whole of it"
+            yield _text(codes.COMMENT, f"Nodule {finding.number}: outlined by {finding.outlined_by}, because {why}.")
 
 
 def _not_analysed(reasons: Sequence[Reason]) -> Iterator[CodeContentItem | TextContentItem]:

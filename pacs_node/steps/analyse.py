@@ -13,22 +13,24 @@ from inference.errors import InferenceError, SeriesIneligible
 from inference.findings import Result
 from inference.pipeline import Pipeline, run
 from inference.predictor import Predictor
-from inference.registry import ModelRepository
 from inference.series import SliceHeader, load, read_headers
 from inference.volume import Volume
 from pacs_node import log
 from pacs_node.archive import findings, records
 from pacs_node.archive.queries import jobs, machine, studies
-from pacs_node.archive.queries.machine import JOBS, Move
+from pacs_node.archive.queries.machine import JOBS, STUDIES, Move
 from pacs_node.domain.identifiers import JobId
 from pacs_node.domain.job import JobEvent, JobState
 from pacs_node.domain.retry import ANALYSE, delay_s
 from pacs_node.domain.rule import Reason
-from pacs_node.errors import NodeError, SeriesChanged, WorkerLost
+from pacs_node.domain.study import StudyEvent, StudyState
+from pacs_node.errors import ModelRetired, NodeError, SeriesChanged, WorkerLost
 from pacs_node.node import Node
 from pacs_node.steps.failure import failure_of
 from pacs_node.steps.identity import identity_of, input_digest, inputs_of, tracking_uid
 from pacs_node.steps.lease import kept, new_holder
+from pacs_node.steps.pipelines import pipeline_of
+from pacs_node.steps.retire import cause_of, check_served
 
 
 def analyse_job(node: Node, job_id: JobId) -> None:
@@ -43,11 +45,12 @@ def analyse_job(node: Node, job_id: JobId) -> None:
     started = time.monotonic()
     try:
         with kept(node, JOBS, job_id, holder):
+            check_served(node.models, job)
             paths = _paths(node, job, instances)
             result = analysed(paths, pipeline_of(node.models, job), node.predictor())
             key = node.files.store_result(f"findings-{job_id}-{job.attempt}.npz", findings.encoded(result))
     except Exception as error:  # noqa: BLE001 - the border of the step, see `steps.failure`
-        _record_failure(node, job, holder, failure_of(error))
+        _record_failure(node, job, holder, cause_of(failure_of(error), node.models, job))
         return
     _record_findings(node, job, holder, result, key)
     log.event("job_analysed", job_id=job_id, findings=len(result.findings), duration_s=time.monotonic() - started)
@@ -85,12 +88,6 @@ def loaded(paths: Sequence[Path], detector: Contract) -> tuple[tuple[SliceHeader
     if verdict.grid is None:
         raise SeriesIneligible(tuple(reason.code for reason in verdict.reasons), verdict.reasons[0].text)
     return verdict.slices, load(verdict.slices, verdict.grid)
-
-
-def pipeline_of(models: ModelRepository, job: records.Job) -> Pipeline:
-    """The pipeline with the very model versions that the job names."""
-    detector, *heads = [models.contract(model.name, model.version) for model in job.models]
-    return Pipeline(name=job.pipeline, detector=detector, head=heads[0] if heads else None)
 
 
 def _record_findings(node: Node, job: records.Job, holder: str, result: Result, key: str) -> None:
@@ -131,8 +128,9 @@ def _record_failure(node: Node, job: records.Job, holder: str, error: InferenceE
             reasons = [[reason.code, reason.text] for reason in _reasons(error)]
             machine.move(tx, JOBS, step, reasons=reasons, findings_key=None, attempt=0)
             jobs.replace_findings(tx, job.id, [])
-        else:
-            machine.move(tx, JOBS, step, next_at=now + timedelta(seconds=wait_s))
+        elif machine.move(tx, JOBS, step, next_at=now + timedelta(seconds=wait_s)) and isinstance(error, ModelRetired):
+            again = Move(row_id=job.study_id, state=StudyState.PLANNED, event=StudyEvent.RETRY, at=now)
+            machine.move(tx, STUDIES, again)
     log.event("job_not_analysed", job_id=job.id, code=error.code, attempt=job.attempt, next_s=wait_s)
 
 

@@ -27,6 +27,7 @@ from pacs_node.steps.analyse import loaded
 from pacs_node.steps.failure import failure_of
 from pacs_node.steps.identity import identity_of, inputs_of
 from pacs_node.steps.lease import kept, new_holder
+from pacs_node.steps.pipelines import pipeline_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ class Composition:
     ----------
     paths : instances of the analysed (or refused) series, in any order
     result : the findings; None if the series was not analysed because of `reasons`
-    detector : says what series it may be used on
+    detector : says what series it may be used on; None without findings
     composed_at : the same for every run of the same job
     predecessor : file of the report that this one supersedes
     """
@@ -46,7 +47,7 @@ class Composition:
     result: Result | None
     reasons: tuple[Reason, ...]
     identity: report.ResultIdentity
-    detector: Contract
+    detector: Contract | None
     options: Report
     station: str
     composed_at: datetime
@@ -85,7 +86,7 @@ def composed(what: Composition) -> tuple[report.Document, ...]:
     ResultInvalid : the check found something
     InstanceUnreadable : no instance of the series can be read
     """
-    slices, volume = ((), None) if what.result is None else loaded(what.paths, what.detector)
+    slices, volume = ((), None) if what.detector is None else loaded(what.paths, what.detector)
     source, frames = stored.read_source(slices) if slices else (stored.read_headers(what.paths), ())
     request = report.ReportRequest(
         source=source,
@@ -125,7 +126,7 @@ def _composition(
         result=result,
         reasons=job.reasons,
         identity=identity_of(job, node.config),
-        detector=node.models.contract(job.pipeline),
+        detector=None if result is None else pipeline_of(node.models, job).detector,
         options=node.config.report,
         station=node.config.scp.ae_title,
         composed_at=max(instance.received_at for instance in mine),

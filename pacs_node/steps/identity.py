@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from inference.findings import ModelUse
 from pacs_node.archive.records import Instance, Job
 from pacs_node.config import Config
 from pacs_node.domain.rule import Reason
@@ -26,7 +25,7 @@ def identity_of(job: Job, config: Config) -> ResultIdentity:
         study_instance_uid=job.study_instance_uid,
         series_instance_uid=job.series_instance_uid,
         pipeline=job.pipeline,
-        models=tuple(ModelUse(role="", name=m.name, version=m.version, sha256=m.sha256) for m in job.models),
+        models=job.models,
         input_digest=digest(outcome),
     )
 

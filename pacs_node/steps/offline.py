@@ -17,6 +17,7 @@ from inference.pipeline import Pipeline
 from inference.predictor import Predictor
 from inference.registry import ModelRepository
 from inference.series import SeriesHeader, read_headers
+from inference.systems import Choice, assembled
 from pacs_node.config import Report
 from pacs_node.domain.rule import Reason
 from pacs_node.report import ResultIdentity, overlay, stored
@@ -35,9 +36,8 @@ class Analysis:
 
 
 def pipeline_named(models: ModelRepository, name: str) -> Pipeline:
-    """The pipeline with the active versions of its models; raises ModelNotFound."""
-    detector = models.contract(name)
-    return Pipeline(name=name, detector=detector, head=models.contract(detector.head) if detector.head else None)
+    """The pipeline of a system, with the active versions of its models; raises ModelNotFound."""
+    return assembled(Choice(pipeline=name), models.active())
 
 
 def analyse_series(series: SeriesHeader, pipeline: Pipeline, predictor: Predictor, out: Path) -> Analysis:
@@ -55,7 +55,7 @@ def analyse_series(series: SeriesHeader, pipeline: Pipeline, predictor: Predicto
             result=result,
             reasons=reasons,
             identity=_identity(series, paths, pipeline, result),
-            detector=pipeline.detector,
+            detector=None if result is None else pipeline.detector,
             options=Report(),
             station="PULMONODE",
             composed_at=_newest(paths),

@@ -7,10 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from inference import eligibility
-from inference.contract import Contract, SeriesLimits
+from inference.contract import SeriesLimits
 from inference.errors import InferenceError, SeriesUnreadable
 from inference.registry import ModelRepository
 from inference.series import SeriesHeader, read_headers
+from inference.systems import detector_among
 from pacs_node import log
 from pacs_node.archive import records
 from pacs_node.archive.queries import jobs, machine, studies
@@ -20,6 +21,7 @@ from pacs_node.domain.rule import Decision, JudgedSeries, Reason, Rule, SeriesFa
 from pacs_node.domain.study import StudyEvent, StudyState
 from pacs_node.node import Node
 from pacs_node.steps.identity import digest, input_digest
+from pacs_node.steps.pipelines import pipeline_chosen
 
 OWN = Reason(code="series.own-result", text="results of this node that came back are not analysed")
 
@@ -51,7 +53,7 @@ def explain(
     rules: Sequence[Rule], models: ModelRepository, paths: Sequence[Path], calling_ae_title: str
 ) -> tuple[tuple[JudgedSeries, Decision], ...]:
     """What would be decided about the series in these files, for `pulmonode rule explain`."""
-    limits = _limits(models, rules)
+    limits = _limits(models)
     judged = [_judge(series, (calling_ae_title,), limits) for series in read_headers(paths)]
     return tuple(zip(judged, decide(rules, judged), strict=True))
 
@@ -74,7 +76,7 @@ def _judged(
     node: Node, foreign: dict[SeriesUid, list[records.Instance]]
 ) -> tuple[list[JudgedSeries], tuple[Decision, ...]]:
     """Every series that can be read, and a decision for each that cannot: it must not keep the others waiting."""
-    limits = _limits(node.models, node.config.rule)
+    limits = _limits(node.models)
     judged, unreadable = [], []
     for uid, group in foreign.items():
         callers = tuple(sorted({instance.calling_ae_title for instance in group}))
@@ -105,9 +107,9 @@ def _judge(header: SeriesHeader, callers: tuple[str, ...], limits: SeriesLimits)
     return JudgedSeries(facts=facts, ineligible=tuple(Reason(code=r.code, text=r.text) for r in verdict.reasons))
 
 
-def _limits(models: ModelRepository, rules: Sequence[Rule]) -> SeriesLimits:
-    """Of the first rule's detector: detection is the same network in every pipeline."""
-    limits = models.contract(rules[0].pipeline).limits if rules else None
+def _limits(models: ModelRepository) -> SeriesLimits:
+    """Of the detector, which is the same in every pipeline."""
+    limits = detector_among(models.active()).limits
     if limits is None:
         raise InferenceError("the detector's contract states no limits for series; publish it again")
     return limits
@@ -135,21 +137,16 @@ def _jobs(
 def _job(node: Node, study: records.Study, decision: Decision, instances: Sequence[records.Instance]) -> records.NewJob:
     assert decision.rule is not None
     reasons = decision.reasons if decision.verdict is Verdict.INELIGIBLE else ()
-    models = () if reasons else _models(node.models, decision.rule.pipeline)
+    pipeline = None if reasons else pipeline_chosen(node.models, decision.rule)
+    models = () if pipeline is None else pipeline.uses
     return records.NewJob(
         study_id=study.id,
         series_instance_uid=decision.series_instance_uid,
         rule=decision.rule.name,
-        pipeline=decision.rule.pipeline,
+        pipeline=decision.rule.pipeline if pipeline is None else pipeline.name,
         input_digest=input_digest(instances, reasons),
         models=models,
         model_digest=digest([asdict(model) for model in models]),
         destinations=decision.rule.destinations,
         reasons=reasons,
     )
-
-
-def _models(models: ModelRepository, pipeline: str) -> tuple[records.ModelVersion, ...]:
-    detector = models.contract(pipeline)
-    used: list[Contract] = [detector] + ([models.contract(detector.head)] if detector.head else [])
-    return tuple(records.ModelVersion(name=c.model, version=c.version, sha256=c.sha256) for c in used)

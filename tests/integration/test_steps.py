@@ -121,12 +121,14 @@ def test_a_study_that_was_reopened_and_settled_while_it_was_planned_is_planned_a
 
         path = node.models.path
 
-        def contract(self, name: str, version: int | None = None):  # type: ignore[no-untyped-def]
+        contract = node.models.contract
+
+        def active(self):  # type: ignore[no-untyped-def]
             if clock.time < start + timedelta(seconds=QUIET_S):
                 receive(node, chest[-5:])
                 clock.forward(QUIET_S)
                 sweep(node)
-            return node.models.contract(name, version)
+            return node.models.active()
 
     start = clock.time
     STEPS[Step.PLAN](dataclasses.replace(node, models=Late()), 1)  # type: ignore[arg-type]

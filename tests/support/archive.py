@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from inference.findings import ModelUse
 from pacs_node.archive.queries import studies
-from pacs_node.archive.records import ModelVersion, NewJob
+from pacs_node.archive.records import NewJob
 from pacs_node.archive.session import Database
 from pacs_node.domain.identifiers import InstanceUid, SeriesUid, StudyId, StudyUid
 from pacs_node.domain.instance import Receipt
@@ -54,7 +55,7 @@ def a_new_job(study_id: StudyId, **fields: Any) -> NewJob:
         rule="chest-ct",
         pipeline="jnsc",
         input_digest="a" * 64,
-        models=(ModelVersion(name="jnsc", version=3, sha256="b" * 64),),
+        models=(ModelUse(role="detector", name="jnsc", version=3, sha256="b" * 64),),
         model_digest="c" * 64,
         destinations=("pacs",),
         reasons=(),

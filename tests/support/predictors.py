@@ -3,6 +3,7 @@
 FakePredictor(a_detector())                         # finds compact things denser than what is around them
 FakePredictor(a_detector(), probability=identity)   # any function from windows to probabilities
 FakePredictor(a_detector(), a_head(), verdict=(0.1, 0.6, 0.3))
+FakePredictor(a_slice_model(), slices=seen)         # any function from a question to a 2-D model to its answer
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from inference.contract import Contract, Detection, Intensity, SeriesLimits, TensorSpec
+from inference.contract import Contract, Detection, Intensity, RoiSlices, SeriesLimits, TensorSpec
 from inference.predictor import FloatTensor, check_answer, check_request
 
 INTENSITY = Intensity(window_hu=(-1000.0, 400.0), mean_hu=-570.0, sd_hu=415.0)
@@ -92,6 +93,35 @@ def a_head(**changes: Any) -> Contract:
     return dataclasses.replace(contract, **changes)
 
 
+def a_slice_model(**changes: Any) -> Contract:
+    """A 2-D model that outlines and rates images of 64 x 64 pixels of 0.7 mm."""
+    contract = Contract(
+        model="outliner",
+        version=2,
+        kind="slice-model",
+        file="2/model.onnx",
+        sha256="d2" * 32,
+        inputs=(TensorSpec(name="image", shape=(1, 64, 64)),),
+        outputs=(TensorSpec(name="probability", shape=(1, 64, 64)), TensorSpec(name="malignancy", shape=(1,))),
+        system="outliner",
+        roles=("segmentation", "malignancy"),
+        intensity=INTENSITY,
+        roi=RoiSlices(size_ji=(64, 64), pixel_spacing_mm=0.7, margin_mm=5.0, threshold=0.5),
+        label_rule="made up",
+    )
+    return dataclasses.replace(contract, **changes)
+
+
+Inputs = Mapping[str, FloatTensor]
+
+
+def dense(model: str, inputs: Inputs, output: str) -> FloatTensor:
+    """Probability: 0 in lung (-850 HU), 1 in soft tissue (40 HU), linear between. Malignancy: the mean of that."""
+    hu = inputs["image"] * INTENSITY.sd_hu + INTENSITY.mean_hu
+    probability = np.clip((hu + 850.0) / (40.0 + 850.0), 0.0, 1.0)
+    return probability if output == "probability" else probability.mean(axis=(2, 3))
+
+
 class FakePredictor:
     """Answers for the contracts that it is given and checks questions as the real predictors do.
 
@@ -100,6 +130,7 @@ class FakePredictor:
     contracts : models that it knows
     probability : from windows, shape (B, 1, k, j, i), to probabilities of that shape
     verdict : what a head says of everything, in the order of its classes
+    slices : what a 2-D model says: from its name, its inputs and the name of an output to that output
     """
 
     def __init__(
@@ -107,9 +138,10 @@ class FakePredictor:
         *contracts: Contract,
         probability: Callable[[FloatTensor], FloatTensor] = blobs,
         verdict: tuple[float, ...] = (0.6, 0.2, 0.2),
+        slices: Callable[[str, Inputs, str], FloatTensor] = dense,
     ) -> None:
         self._contracts = {(contract.model, contract.version): contract for contract in contracts}
-        self._probability, self._verdict = probability, verdict
+        self._probability, self._verdict, self._slices = probability, verdict, slices
         self.asked: list[tuple[str, Mapping[str, FloatTensor], tuple[str, ...]]] = []
 
     def infer(
@@ -125,6 +157,8 @@ class FakePredictor:
         return answer
 
     def _answer(self, contract: Contract, inputs: Mapping[str, FloatTensor], name: str) -> FloatTensor:
+        if contract.kind == "slice-model":
+            return np.array(self._slices(contract.model, inputs, name), np.float32)
         (values,) = inputs.values()
         if contract.kind == "roi-head":
             return np.tile(np.asarray(self._verdict, np.float32), (len(values), 1))

@@ -90,7 +90,9 @@ def a_case(nodules: Sequence[Pear] = NODULES, grid: Grid | None = None, **header
     return Case(
         source=tuple(a_ct_header(grid, k, **header) for k in range(grid.shape_kji[0])),
         volume_hu=volume_hu,
-        result=Result(grid=grid, findings=findings, lungs=lungs, models=(A_MODEL,)),
+        result=Result(
+            grid=grid, findings=findings, lungs=lungs, models=(A_MODEL,), malignancy_labels="median of ratings"
+        ),
     )
 
 
@@ -105,6 +107,7 @@ def a_finding(grid: Grid, volume_hu: HuArray, mask: BoolArray, number: int) -> F
     return Finding(
         number=number,
         mask=cropped,
+        outlined_by="jnsc",
         laterality=Laterality.RIGHT if number % 2 else Laterality.LEFT,
         score=0.9,
         malignancy=0.25,
@@ -262,6 +265,8 @@ def _loaded(paths: Sequence[Path]) -> tuple[Eligibility, Volume]:
 def _found(eligibility: Eligibility, volume: Volume, masks: Sequence[BoolArray]) -> Case:
     grid, volume_hu = volume.grid, volume.volume_hu
     findings = tuple(a_finding(grid, volume_hu, mask, number) for number, mask in enumerate(masks, start=1))
-    result = Result(grid=grid, findings=findings, lungs=volume_hu < 0, models=(A_MODEL,))
+    result = Result(
+        grid=grid, findings=findings, lungs=volume_hu < 0, models=(A_MODEL,), malignancy_labels="median of ratings"
+    )
     source = tuple(dcmread(item.path, stop_before_pixels=True) for item in eligibility.slices)
     return Case(source=source, volume_hu=volume_hu, result=result)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from inference.findings import ModelUse
 from pacs_node.archive import records, tables
 from pacs_node.archive.queries.machine import JOBS, Move, move
 from pacs_node.domain.identifiers import InstanceUid, JobId, SeriesUid, StudyId, StudyUid
@@ -179,7 +180,7 @@ def _job(row: sa.RowMapping) -> records.Job:
         rule=row["rule"],
         pipeline=row["pipeline"],
         input_digest=row["input_digest"],
-        models=tuple(records.ModelVersion(**model) for model in row["models"]),
+        models=tuple(ModelUse(**model) for model in row["models"]),
         destinations=tuple(row["destinations"]),
         reasons=tuple(Reason(code=code, text=text) for code, text in row["reasons"]),
         state=JobState(row["state"]),

@@ -15,7 +15,7 @@ from inference.findings import Attenuation, Laterality, ModelUse, Result
 from inference.geometry import FloatArray
 from inference.pipeline import DENSE_BATCH, Pipeline, run
 from inference.volume import Volume
-from tests.support.predictors import DETECTION, FakePredictor, a_detector, a_head, identity
+from tests.support.predictors import DETECTION, FakePredictor, a_detector, a_head, a_slice_model, identity
 from tests.support.series import Ball
 from tests.support.volumes import a_grid, a_volume
 
@@ -165,6 +165,34 @@ def test_a_series_without_lungs_is_an_error_and_no_model_is_asked() -> None:
     assert predictor.asked == []
 
 
+def test_2_d_models_outline_and_rate_what_the_detector_found(chest: Case) -> None:
+    """The fake sees a ball half way to lung where it ends: as large as it is, not as the detector's blurred answer."""
+    detector, head, slices = a_quick_detector(stride=32), a_head(), a_slice_model()
+    pipeline = Pipeline(name="fake", detector=detector, head=head, segmentation=(slices,), malignancy=(slices,))
+    result = run(chest.volume, pipeline, FakePredictor(detector, head, slices))
+    assert [finding.number for finding in result.findings] == [1, 2, 3]
+    for finding, other in zip(result.findings, chest.result.findings, strict=True):
+        assert (finding.score, finding.laterality) == (other.score, other.laterality)
+        assert (finding.outlined_by, other.outlined_by) == ("outliner", "fake")
+        assert finding.malignancy != other.malignancy
+    assert [(use.role, use.name) for use in result.models] == [
+        ("detector", "fake"),
+        ("head", "fake_head"),
+        ("segmentation", "outliner"),
+        ("malignancy", "outliner"),
+    ]
+
+
+def test_the_result_says_how_the_labels_of_malignancy_came_about() -> None:
+    detector, head, slices = a_detector(), a_head(label_rule="median"), a_slice_model(label_rule="mean")
+    pipelines = {
+        "": Pipeline(name="fake", detector=detector, head=None),
+        "median": Pipeline(name="fake", detector=detector, head=head, segmentation=(slices,)),
+        "mean": Pipeline(name="fake", detector=detector, head=head, malignancy=(slices,)),
+    }
+    assert [pipeline.malignancy_labels for pipeline in pipelines.values()] == list(pipelines)
+
+
 def test_a_pipeline_without_a_detector_is_refused() -> None:
     with pytest.raises(ContractInvalid):
         run(a_child(), Pipeline(name="fake", detector=a_head(), head=None), FakePredictor(a_head()))
@@ -189,7 +217,7 @@ def test_progress_goes_through_the_stages_and_never_back(chest: Case) -> None:
     run(
         chest.volume, pipeline, FakePredictor(detector, head), progress=lambda stage, share: told.append((stage, share))
     )
-    assert list(dict(told)) == ["lungs", "detect", "classify", "measure"]
+    assert list(dict(told)) == ["lungs", "detect", "classify", "outline", "measure"]
     for stage in ("detect", "measure"):
         shares = [share for name, share in told if name == stage]
         assert shares == sorted(shares)

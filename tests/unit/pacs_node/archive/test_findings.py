@@ -21,7 +21,7 @@ def _values(finding: Finding) -> dict[str, object]:
 
 
 def _same(one: Result, other: Result) -> None:
-    assert (one.grid, one.models) == (other.grid, other.models)
+    assert (one.grid, one.models, one.malignancy_labels) == (other.grid, other.models, other.malignancy_labels)
     assert np.array_equal(one.lungs, other.lungs)
     assert one.lungs.dtype == other.lungs.dtype == np.bool_
     assert len(one.findings) == len(other.findings)

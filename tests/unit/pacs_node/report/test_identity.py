@@ -26,6 +26,7 @@ def test_the_same_identity_always_gives_the_same_uid() -> None:
         {"input_digest": "00fe"},
         {"models": (dataclasses.replace(A_MODEL, version=4),)},
         {"models": (dataclasses.replace(A_MODEL, sha256="cd" * 32),)},
+        {"models": (dataclasses.replace(A_MODEL, role="malignancy"),)},
     ],
     ids=lambda changed: next(iter(changed)),
 )
