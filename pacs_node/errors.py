@@ -12,6 +12,7 @@
     |- DatabaseUnavailable    database.unavailable     retryable
     |- BrokerUnavailable      broker.unavailable       retryable
     |- SeriesChanged          series.changed           retryable
+    |- ModelRetired           model.retired            retryable: its study is planned again
     |- WorkerLost             job.worker-lost          permanent
     |- UnexpectedFailure      step.unexpected          permanent
     |- ResultInvalid          result.invalid           permanent: the own check refused a result
@@ -107,6 +108,13 @@ class SeriesChanged(NodeError):
     """The series is no longer what the job was planned on; a new plan is on its way."""
 
     code = "series.changed"
+    retryable = True
+
+
+class ModelRetired(NodeError):
+    """The version that the job was planned with is no longer served; a new plan is on its way."""
+
+    code = "model.retired"
     retryable = True
 
 

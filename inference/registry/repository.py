@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
-import hashlib
-import os
 import re
-import shutil
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from inference.contract import Contract
-from inference.errors import ContractInvalid, ModelNotFound, RepositoryUnwritable
+from inference.errors import ContractInvalid, ModelNotFound
 from inference.registry.configuration import configuration, served_in
 from inference.registry.record import System
+from inference.registry.storage import (
+    content_of,
+    highest_number,
+    remove_version,
+    sha256_of,
+    text_of,
+    write,
+    writing,
+)
 
 ARTEFACT, CONTRACT, GOLDEN, CONFIG = "model.onnx", "contract.json", "golden.npz", "config.pbtxt"
 
 _RECORD = ".system.json"
 _LOCK = ".lock"
+_STAGING = ".staging"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -44,7 +50,7 @@ class Member:
     @property
     def is_whole(self) -> bool:
         """Whether the file is the one that the contract names."""
-        return _sha256(self.artefact) == self.contract.sha256
+        return sha256_of(self.artefact) == self.contract.sha256
 
 
 class ModelRepository:
@@ -63,7 +69,7 @@ class ModelRepository:
         path = self._record(name)
         if not path.exists():
             raise ModelNotFound(f"there is no system {name}; `pulmonode model list` shows what there is")
-        return System.from_json(_text(path))
+        return System.from_json(text_of(path))
 
     def members(self, system: str, version: int | None = None) -> tuple[Contract, ...]:
         """The contracts of all models of a system, of one and the same version.
@@ -108,7 +114,7 @@ class ModelRepository:
         ModelNotFound, ContractInvalid
         """
         number = self.active_version(name) if version is None else version
-        contract = Contract.from_json(_text(self._version(name, number) / CONTRACT))
+        contract = Contract.from_json(text_of(self._version(name, number) / CONTRACT))
         if (contract.model, contract.version) != (name, number):
             raise ContractInvalid(f"{CONTRACT} of {name} version {number} is of {contract.model} {contract.version}")
         return contract
@@ -121,8 +127,8 @@ class ModelRepository:
         ModelNotFound, ContractInvalid : also if the hash is another
         """
         contract = self.contract(name, version)
-        content = _content(self._version(name, version) / ARTEFACT)
-        if _sha256(content) != contract.sha256:
+        content = content_of(self._version(name, version) / ARTEFACT)
+        if sha256_of(content) != contract.sha256:
             raise ContractInvalid(f"the file of {name} version {version} is not the one of its contract")
         return content
 
@@ -145,9 +151,15 @@ class ModelRepository:
         return tuple((name, version) for name in names for version in self.served_versions(name))
 
     def served_versions(self, name: str) -> tuple[int, ...]:
-        """The versions of a model that a server serves, rising; raises ContractInvalid."""
-        path = self._folder(name) / CONFIG
-        return served_in(_text(path), name) if path.exists() else ()
+        """The versions of a model that a server serves, rising; none if there is no such model.
+
+        Raises
+        ------
+        ContractInvalid
+        """
+        _check_name(name)
+        path = self.path / name / CONFIG
+        return served_in(text_of(path), name) if path.exists() else ()
 
     def add(self, members: Sequence[Member]) -> tuple[Contract, ...]:
         """Store a set of models as the next version of their system; it is neither served nor active.
@@ -161,27 +173,27 @@ class ModelRepository:
         ContractInvalid, ModelNotFound : the models are of several systems, or one belongs to another
         """
         name = self._system_of(members)
-        staging = [self.path / member.contract.model / f".staging-{uuid.uuid4().hex}" for member in members]
         placed: list[Path] = []
-        try:
-            with _writing(self.path):
-                for folder, member in zip(staging, members, strict=True):
-                    _stage(folder, member)
-            with self._changing(name) as record:
-                number = 1 + max(record.newest, *(_highest(folder.parent) for folder in staging))
-                stored = tuple(_stored(member, number) for member in members)
-                for folder, contract in zip(staging, stored, strict=True):
-                    _write(folder / CONTRACT, contract.to_json().encode())
-                    placed.append(folder.rename(folder.with_name(str(number))))
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        with self._changing(name) as record:
+            folders = [self.path / member.contract.model for member in members]
+            number = 1 + max(record.newest, *(highest_number(folder) for folder in folders))
+            stored = tuple(_stored(member, number) for member in members)
+            try:
+                for folder, member, contract in zip(folders, members, stored, strict=True):
+                    _stage(folder / _STAGING, member, contract)
+                for folder in folders:
+                    placed.append((folder / _STAGING).rename(folder / str(number)))
                 self._replace(record.published(number, tuple(contract.model for contract in stored)))
-        except BaseException:
-            for folder in (*placed, *staging):
-                _remove(folder)
-            raise
+            except BaseException:
+                for version in (*placed, *(folder / _STAGING for folder in folders)):
+                    remove_version(version)
+                raise
         return stored
 
-    def serve(self, system: str, also: int | None = None) -> tuple[str, ...]:
-        """Let servers serve what has to be kept of a system, and one version more; they have to be told.
+    def serve(self, system: str, *also: int) -> tuple[str, ...]:
+        """Let servers serve what has to be kept of a system, and these versions; they have to be told.
 
         Returns
         -------
@@ -192,7 +204,7 @@ class ModelRepository:
         ModelNotFound, ContractInvalid; VersionsIncompatible : nothing is changed
         """
         with self._changing(system) as record:
-            return self._serve(record, () if also is None else (also,))
+            return self._serve(record, also)
 
     def activate(self, system: str, version: int) -> None:
         """Make a version that is served the active one, in one rename for all its models.
@@ -209,9 +221,9 @@ class ModelRepository:
             self._replace(record.activated(version))
 
     def rollback(self, system: str) -> System:
-        """Make the version before the active one again, in one rename for all its models; servers need not be told.
+        """Make the version before the active one again, in one rename for all its models.
 
-        Only after several in a row it may no longer be served, and has to be: see `serve`.
+        It is served already, unless this is one of several in a row: then `serve` it.
 
         Raises
         ------
@@ -225,8 +237,12 @@ class ModelRepository:
             self._replace(changed)
         return changed
 
-    def withdraw(self, system: str, version: int) -> tuple[str, ...]:
-        """Take out a version that never was active; first of what is served, its files last.
+    def withdraw(self, system: str, version: int, *also: int) -> tuple[str, ...]:
+        """Take out a version that never was active, first of what is served, its files last.
+
+        Parameters
+        ----------
+        also : what is served beside the versions that have to be kept
 
         Returns
         -------
@@ -235,10 +251,10 @@ class ModelRepository:
         with self._changing(system) as record:
             models = record.members(version)
             without = record.withdrawn(version)
-            changed = self._serve(record, ())
+            changed = self._serve(record, also)
             self._replace(without)
             for model in models:
-                _remove(self.path / model / str(version))
+                remove_version(self.path / model / str(version))
         return changed
 
     def publish(self, *members: Member) -> tuple[Contract, ...]:
@@ -256,30 +272,30 @@ class ModelRepository:
     def _changing(self, system: str) -> Iterator[System]:
         """The record of a system that nobody else changes meanwhile; a new one if there is none."""
         path = self._record(system)
-        with _writing(self.path), (self.path / _LOCK).open("ab") as lock:
+        with writing(self.path), (self.path / _LOCK).open("ab") as lock:
             fcntl.lockf(lock, fcntl.LOCK_EX)
-            yield System.from_json(_text(path)) if path.exists() else System(name=system)
+            yield System.from_json(text_of(path)) if path.exists() else System(name=system)
 
     def _replace(self, record: System) -> None:
         if record.versions:
-            _write(self._record(record.name), record.to_json().encode())
+            write(self._record(record.name), record.to_json().encode())
         else:
             self._record(record.name).unlink(missing_ok=True)
 
-    def _serve(self, record: System, also: Sequence[int]) -> tuple[str, ...]:
+    def _serve(self, record: System, also: Collection[int]) -> tuple[str, ...]:
         """Replace the configurations of all models that then read differently; work out every text before."""
         wanted = {*record.kept, *also}
         texts: dict[Path, str] = {}
         for model in record.models:
             numbers = [number for number in sorted(wanted) if model in record.members(number)]
             path = self.path / model / CONFIG
-            present = _text(path) if path.exists() else None
+            present = text_of(path) if path.exists() else None
             contracts = [self.contract(model, number) for number in numbers]
             text = configuration(contracts, present) if contracts else ""
             if text != (present or ""):
                 texts[path] = text
         for path, text in texts.items():
-            _write(path, text.encode()) if text else path.unlink()
+            write(path, text.encode()) if text else path.unlink()
         return tuple(path.parent.name for path in texts)
 
     def _system_of(self, members: Sequence[Member]) -> str:
@@ -331,60 +347,15 @@ def _active(system: System) -> int:
 
 
 def _stored(member: Member, version: int) -> Contract:
-    file, sha256 = f"{version}/{ARTEFACT}", _sha256(member.artefact)
+    file, sha256 = f"{version}/{ARTEFACT}", sha256_of(member.artefact)
     return dataclasses.replace(member.contract, version=version, file=file, sha256=sha256)
 
 
-def _stage(folder: Path, member: Member) -> None:
+def _stage(folder: Path, member: Member, contract: Contract) -> None:
+    """Write all files of a version into a folder of its own, in place of what a publication that was cut off left."""
+    remove_version(folder)
     folder.mkdir(parents=True)
-    _write(folder / ARTEFACT, member.artefact)
+    write(folder / ARTEFACT, member.artefact)
+    write(folder / CONTRACT, contract.to_json().encode())
     if member.golden:
-        _write(folder / GOLDEN, member.golden)
-
-
-def _highest(folder: Path) -> int:
-    """The highest version that lies in a model's folder, be it the rest of a publication that was cut off."""
-    return max((int(path.name) for path in folder.iterdir() if path.name.isdecimal()), default=0)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RepositoryUnwritable(f"the model repository {path} cannot be written: {error.strerror}") from error
-
-
-def _text(path: Path) -> str:
-    try:
-        return _content(path).decode()
-    except UnicodeDecodeError as error:
-        raise ContractInvalid(f"{path.name} of {path.parent.name} is not text") from error
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ContractInvalid(f"{path.parent.name}/{path.name} cannot be read: {error.strerror}") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Put a file in place so that a reader, or a power cut, meets the old one or the whole new one."""
-    part = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    with part.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a version, and its model if nothing is left of it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):
-        folder.parent.rmdir()
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+        write(folder / GOLDEN, member.golden)

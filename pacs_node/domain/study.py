@@ -27,7 +27,7 @@ class StudyEvent(StrEnum):
     PLAN = "plan"
     """the decisions and jobs are recorded"""
     RETRY = "retry"
-    """an administrator asks for a new plan"""
+    """a new plan is asked for: by an administrator, or because a job's version of a model was retired"""
 
 
 STUDY = {

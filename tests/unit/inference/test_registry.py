@@ -108,9 +108,9 @@ def test_a_number_is_never_given_twice(repository: ModelRepository) -> None:
     repository.rollback("pair")
     repository.add(a_pair(b"third"))
     repository.serve("pair", 3)
-    assert repository.withdraw("pair", 3) == ("coarse", "fine")
+    assert repository.withdraw("pair", 3, 2) == ("coarse", "fine")
     assert not (repository.path / "fine/3").exists()
-    assert repository.served_versions("fine") == (1,)
+    assert repository.served_versions("fine") == (1, 2)
     assert numbers(repository.publish(*a_pair(b"fourth"))) == {"coarse": 4, "fine": 4}
 
 
@@ -221,9 +221,13 @@ def test_whoever_reads_while_versions_are_published_sees_whole_ones(repository: 
 
 @pytest.mark.parametrize("name", ["absent", "../models/coarse", "", ".", "Coarse", "coarse/1"])
 def test_what_is_no_model_is_not_found(repository: ModelRepository, name: str) -> None:
-    for ask in (repository.contract, repository.system, repository.served_versions, repository.rollback):
+    for ask in (repository.contract, repository.system, repository.rollback):
         with pytest.raises(ModelNotFound):
             ask(name)
+
+
+def test_what_is_no_model_is_not_served(repository: ModelRepository) -> None:
+    assert repository.served_versions("absent") == ()
 
 
 def test_a_version_that_is_not_there_is_not_found(repository: ModelRepository) -> None:
