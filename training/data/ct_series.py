@@ -6,7 +6,9 @@ Reading is `inference.series`, so that training sees the voxels that the node se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from inference.eligibility import Eligibility, judge
@@ -16,17 +18,32 @@ from inference.volume import Volume
 from training.data.known import Refusal
 from training.data.scans import ANY_GEOMETRY
 
-
-def series_below(folder: Path) -> Iterator[SeriesHeader]:
-    """All series in a folder and below, one of its direct subfolders (a patient) after the other."""
-    for part in parts(folder):
-        paths = find_files(part) if part.is_dir() else find_files(folder)
-        yield from readable(paths)
+Tell = Callable[[int, int], None]
+"""Told how much of how much is done."""
 
 
-def parts(folder: Path) -> Sequence[Path]:
-    """The direct subfolders, in order of names; the folder itself if it has none."""
-    return sorted(path for path in folder.iterdir() if path.is_dir()) or [folder]
+def _tell_nobody(done: int, total: int) -> None:
+    pass
+
+
+def series_below(folder: Path, tell: Tell = _tell_nobody) -> tuple[SeriesHeader, ...]:
+    """All series in a folder and below, however they are spread over its subfolders, ordered by UID.
+
+    Parameters
+    ----------
+    tell : told how many folders of how many have been read
+    """
+    groups: dict[Path, list[Path]] = defaultdict(list)
+    for path in find_files(folder):
+        groups[path.parent].append(path)
+    found: dict[tuple[str, str], SeriesHeader] = {}
+    for number, paths in enumerate(groups.values(), start=1):
+        for part in readable(paths):
+            key = part.study_instance_uid, part.series_instance_uid
+            before = found[key].slices if key in found else ()
+            found[key] = dataclasses.replace(found.get(key, part), slices=before + part.slices)
+        tell(number, len(groups))
+    return tuple(found[key] for key in sorted(found))
 
 
 def readable(paths: Sequence[Path]) -> tuple[SeriesHeader, ...]:

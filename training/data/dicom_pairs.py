@@ -6,7 +6,6 @@ resampled. Called from `training.data.inspection` and recipes that train on a si
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,14 @@ import numpy as np
 from inference.eligibility import Eligibility
 from inference.geometry import Grid
 from inference.measure import equivalent_diameter_mm
-from inference.series import SeriesHeader, find_files
+from inference.series import SeriesHeader
 from inference.volume import BoolArray
-from training.data.ct_series import eligibility_of, readable, refusal_of, volume_of
+from training.data.ct_series import eligibility_of, series_below, volume_of
 from training.data.dicom_seg import BINARY, FRACTIONAL, Frame, Segmentation, SegUnreadable, masks
 from training.data.dicom_seg import read as read_seg
 from training.data.known import KnownNodule, KnownSeries, Refusal, centre_lps, cropped
+
+SEG = "SEG"
 
 BESIDE_SLICE = 0.25
 """A frame further from a slice than this part of the slice distance does not lie on it."""
@@ -65,38 +66,44 @@ def find(folder: Path) -> Iterator[DicomPair | Refusal]:
     Of several series of segmentations of one CT only the newest is used: a correction replaces what it corrects.
     CTs without any segmentation are passed over.
     """
-    series = readable(find_files(folder))
+    return found_in(series_below(folder))
+
+
+def found_in(series: Sequence[SeriesHeader]) -> Iterator[DicomPair | Refusal]:
+    """The same for series that have been read."""
     cts = {one.series_instance_uid: one for one in series if one.modality == "CT"}
-    eligibilities: dict[str, Eligibility] = {}
-    usable: dict[str, list[Segmentation]] = defaultdict(list)
-    for path in sorted({item.path for one in series if one.modality == "SEG" for item in one.slices}):
+    fitting: dict[str, tuple[Eligibility, list[Segmentation]]] = {}
+    for path in sorted({item.path for one in series if one.modality == SEG for item in one.slices}):
         try:
             segmentation = read_seg(path)
             ct = ct_of(segmentation, cts)
-            uid = ct.series_instance_uid
-            eligibilities.setdefault(uid, eligibility_of(ct))
-            if eligibilities[uid].grid is None:
-                yield refusal_of(ct, eligibilities[uid])
-                continue
-            check(segmentation, eligibilities[uid])
-            usable[uid].append(segmentation)
+            eligibility, others = fitting.get(ct.series_instance_uid) or (eligibility_of(ct), [])
+            check(segmentation, eligibility)
         except SegUnreadable as error:
             yield Refusal(code=error.code, subject=path.name, text=str(error))
         except SegmentationRefused as error:
             yield Refusal(code=error.code, subject=path.name, text=str(error))
-    for uid, segmentations in sorted(usable.items()):
-        newest = max(segmentations, key=lambda one: (one.made_at, one.series_uid)).series_uid
-        chosen = tuple(one for one in segmentations if one.series_uid == newest)
-        for one in segmentations:
-            if one.series_uid != newest:
-                text = "a newer series of segmentations of the same CT is there"
-                yield Refusal(code="seg.superseded", subject=one.path.name, text=text)
-        yield DicomPair(
-            series_uid=uid,
-            patient_id=chosen[0].patient_id,
-            eligibility=eligibilities[uid],
-            segmentations=chosen,
-        )
+        else:
+            fitting[ct.series_instance_uid] = eligibility, [*others, segmentation]
+    for uid, (eligibility, segmentations) in sorted(fitting.items()):
+        yield from _newest(uid, eligibility, segmentations)
+
+
+def _newest(
+    series_uid: str, eligibility: Eligibility, segmentations: Sequence[Segmentation]
+) -> Iterator[DicomPair | Refusal]:
+    """The pair of a CT with its newest series of segmentations, after a refusal of each older one."""
+    newest = max(segmentations, key=lambda one: (one.made_at, one.series_uid))
+    for one in segmentations:
+        if one.series_uid != newest.series_uid:
+            text = "a newer series of segmentations of the same CT is there"
+            yield Refusal(code="seg.superseded", subject=one.path.name, text=text)
+    yield DicomPair(
+        series_uid=series_uid,
+        patient_id=newest.patient_id,
+        eligibility=eligibility,
+        segmentations=tuple(one for one in segmentations if one.series_uid == newest.series_uid),
+    )
 
 
 def ct_of(segmentation: Segmentation, cts: Mapping[str, SeriesHeader]) -> SeriesHeader:
@@ -127,10 +134,12 @@ def check(segmentation: Segmentation, eligibility: Eligibility) -> None:
 
     Raises
     ------
-    SegmentationRefused : seg.no-patient, seg.type, seg.no-nodule, seg.other-grid, seg.slice-missing,
-        seg.source-mismatch
+    SegmentationRefused : the code of the CT's first ground if it is ineligible; seg.no-patient, seg.type,
+        seg.no-nodule, seg.other-grid, seg.slice-missing, seg.source-mismatch
     """
-    assert eligibility.grid is not None, "only an eligible series has a grid"
+    if eligibility.grid is None:
+        texts = "; ".join(reason.text for reason in eligibility.reasons)
+        raise SegmentationRefused(eligibility.reasons[0].code, f"its CT cannot be used: {texts}")
     if not segmentation.patient_id:
         raise SegmentationRefused("seg.no-patient", "without a Patient ID it cannot be kept on one side of a split")
     if segmentation.kind not in {BINARY, FRACTIONAL}:

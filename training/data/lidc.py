@@ -6,7 +6,7 @@ Called from `training.data.inspection`, `training.data.luna16_mhd` and recipes t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from inference.volume import BoolArray
 from training.data.ct_series import eligibility_of, refusal_of, series_below, volume_of
 from training.data.known import KnownNodule, KnownSeries, Refusal, centre_lps, cropped
 from training.data.lidc_sqlite import Annotation, LidcScan, cluster
+from training.data.luna16 import DEMO_PATIENTS
 from training.errors import TrainingError
 from training.labels.consensus import HALF, consensus, mask_from_polygon
 
@@ -45,11 +46,21 @@ class LidcSeries:
 
 
 def find(folder: Path, scans: Sequence[LidcScan]) -> Iterator[LidcSeries | Refusal]:
-    """All CT series below a folder that the database knows; others that are CTs are refused, the rest passed over."""
+    """All CT series below a folder that the database knows and that may be trained on; other CTs are refused."""
+    return found_in(series_below(folder), scans)
+
+
+def found_in(series: Iterable[SeriesHeader], scans: Sequence[LidcScan]) -> Iterator[LidcSeries | Refusal]:
+    """The same for series that have been read; what is no CT is passed over."""
     known = {scan.series_uid: scan for scan in scans}
-    for series in series_below(folder):
-        if series.modality == "CT":
-            yield matched(series, known)
+    for one in series:
+        if one.modality != "CT":
+            continue
+        found = matched(one, known)
+        if isinstance(found, LidcSeries) and found.scan.patient_id in DEMO_PATIENTS:
+            text = f"{found.scan.patient_id} is the patient of the demo and is never trained or validated on"
+            found = Refusal(code="patient.demo", subject=found.scan.series_uid, text=text)
+        yield found
 
 
 def matched(series: SeriesHeader, scans: Mapping[str, LidcScan]) -> LidcSeries | Refusal:

@@ -23,6 +23,7 @@ from inference.volume import HuArray, Volume
 from training.data.known import KnownNodule, KnownSeries, Refusal
 from training.data.lidc import nodules_on
 from training.data.lidc_sqlite import LidcScan
+from training.data.luna16 import DEMO_PATIENTS
 from training.errors import TrainingError
 
 ANNOTATIONS, EXCLUDED = "annotations.csv", "annotations_excluded.csv"
@@ -108,10 +109,15 @@ def find(folder: Path, patients: Mapping[str, str]) -> Iterator[Luna16Scan | Ref
             text = f"{beyond} nodules lie outside the volume"
             yield Refusal(code="luna16.mark-outside", subject=path.stem, text=text)
             continue
+        patient = patients.get(path.stem, path.stem)
+        if patient in DEMO_PATIENTS:
+            text = f"{patient} is the patient of the demo and is never trained or validated on"
+            yield Refusal(code="patient.demo", subject=path.stem, text=text)
+            continue
         yield Luna16Scan(
             path=path,
             series_uid=path.stem,
-            patient_id=patients.get(path.stem, path.stem),
+            patient_id=patient,
             subset=_subset(path),
             grid=grid,
             marks=tuple(marks[path.stem]),
@@ -189,15 +195,24 @@ def read(scan: Luna16Scan, lidc: LidcScan | None = None) -> KnownSeries:
         np.int16
     )
     hu.setflags(write=False)
-    drawn = nodules_on(lidc, scan.grid) if lidc is not None else ()
-    known = [(mark, _nodule(scan, number, mark, drawn)) for number, mark in enumerate(scan.marks)]
+    nodules, excluded = nodules_of(scan, lidc)
     return KnownSeries(
         patient_id=scan.patient_id,
         series_uid=scan.series_uid,
         volume=Volume(volume_hu=hu, grid=scan.grid, frame_of_reference_uid=""),
-        nodules=tuple(nodule for mark, nodule in known if mark.is_nodule),
-        excluded=tuple(nodule for mark, nodule in known if not mark.is_nodule),
+        nodules=nodules,
+        excluded=excluded,
     )
+
+
+def nodules_of(
+    scan: Luna16Scan, lidc: LidcScan | None = None
+) -> tuple[tuple[KnownNodule, ...], tuple[KnownNodule, ...]]:
+    """The nodules and the exclusions of a scan, without its voxels; see `read`."""
+    drawn = nodules_on(lidc, scan.grid) if lidc is not None else ()
+    known = [(mark, _nodule(scan, number, mark, drawn)) for number, mark in enumerate(scan.marks)]
+    nodules = tuple(nodule for mark, nodule in known if mark.is_nodule)
+    return nodules, tuple(nodule for mark, nodule in known if not mark.is_nodule)
 
 
 def _nodule(scan: Luna16Scan, number: int, mark: Mark, drawn: Sequence[KnownNodule]) -> KnownNodule:

@@ -12,10 +12,11 @@ from scipy.ndimage import binary_dilation
 from inference.geometry import Grid
 from tests.support.ct_instances import uid
 from tests.support.series import a_series
+from training.data.ct_series import series_below
 from training.data.known import Refusal, whole
 from training.data.known_patches import patch_of
 from training.data.known_slices import largest_slice_of
-from training.data.lidc import LidcSeries, OutlinesMisplaced, find, nodules_on, read
+from training.data.lidc import LidcSeries, OutlinesMisplaced, find, found_in, matched, nodules_on, read
 from training.data.lidc_sqlite import Annotation, LidcScan, Outline, database
 from training.data.lidc_sqlite import read as read_database
 
@@ -132,7 +133,12 @@ def test_a_folder_gives_what_the_database_knows_and_refuses_the_rest(tmp_path: P
 @pytest.mark.data
 @pytest.mark.skipif(not CT.is_dir(), reason="../shared/data is not there")
 def test_the_nodule_of_a_real_ct_lies_where_it_is_known_to_be() -> None:
-    (found,) = find(CT / "LIDC-IDRI-0001", read_database(database(), "LIDC-IDRI-0001"))
+    scans = read_database(database(), "LIDC-IDRI-0001")
+    headers = series_below(CT / "LIDC-IDRI-0001")
+    (refused,) = found_in(headers, scans)
+    assert isinstance(refused, Refusal)
+    assert refused.code == "patient.demo"
+    found = matched(headers[0], {scan.series_uid: scan for scan in scans})
     assert isinstance(found, LidcSeries)
     series = read(found)
     (nodule,) = series.nodules
