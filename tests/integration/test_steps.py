@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from inference.errors import PredictorUnavailable
 from inference.onnx import OnnxPredictor
+from inference.registry import ModelRepository
 from pacs_node.archive import records
 from pacs_node.archive.queries import deliveries, jobs, machine, studies
 from pacs_node.config import Config, Database, Destination, Scp, Settle, Triton
@@ -32,6 +34,7 @@ from pacs_node.work.tasks import STEPS
 from tests.support.detectors import ball_repository
 from tests.support.instances import a_request, encoded
 from tests.support.series import Ball, a_chest_series
+from tests.support.systems import MALIGNANCY, five_systems
 
 PACS = Destination(name="pacs", ae_title="PACS", host="127.0.0.1", port=1)
 QUIET_S = 10.0
@@ -328,6 +331,39 @@ def test_instances_that_the_index_lost_are_found_again(node: Node, clock: Clock,
     clock.forward(QUIET_S)
     run_all(node)
     assert [job.state for job in all_jobs(node)] == [JobState.DONE]
+
+
+def test_each_rule_gets_the_systems_that_it_chooses(node: Node, clock: Clock, tmp_path: Path) -> None:
+    rules = {
+        "mt_net": Rule(name="a", description=("A",), pipeline="mt_net"),
+        "dsnet": Rule(name="b", description=("B",), pipeline="dsnet"),
+        "jnsc+hr_mpf": Rule(name="c", description=("C",), malignancy="hr_mpf"),
+    }
+    models = ModelRepository(five_systems(tmp_path / "five"))
+    config = dataclasses.replace(node.config, rule=tuple(rules.values()))
+    several = dataclasses.replace(node, config=config, models=models, predictor=lambda: OnnxPredictor(models))
+    ball = Ball(centre_lps=(70, 0, 0), diameter_mm=14)
+    for name in ("A", "B", "C"):
+        receive(several, a_chest_series(tmp_path / name, slices=40, balls=[ball], series=name, SeriesDescription=name))
+    clock.forward(QUIET_S)
+    run_all(several)
+    done = {job.pipeline: job for job in all_jobs(several)}
+    assert {name: (job.state, job.reasons) for name, job in done.items()} == dict.fromkeys(rules, (JobState.DONE, ()))
+    of_the_head = round(math.exp(1) / (math.exp(4) + math.exp(1)), 6)  # see `ball_repository`
+    said = {name: [round(f.malignancy, 6) for f in findings(several, job)] for name, job in done.items()}
+    assert said == {"mt_net": [MALIGNANCY["mt_net"]], "dsnet": [of_the_head], "jnsc+hr_mpf": [MALIGNANCY["hr_mpf"]]}
+    assert [(use.role, use.name) for use in done["mt_net"].models] == [
+        ("detector", "jnsc"),
+        ("head", "jnsc_head"),
+        ("segmentation", "mt_net_coarse"),
+        ("segmentation", "mt_net_fine"),
+        ("malignancy", "mt_net_coarse"),
+        ("malignancy", "mt_net_class"),
+    ]
+    for job in done.values():
+        (report,) = (item for item in results(several, job) if item.role == "sr")
+        sent = several.files.path(report.file_key).read_bytes()
+        assert all(f"{use.name} version 1 ({use.role}), SHA-256 {use.sha256}".encode() in sent for use in job.models)
 
 
 def receive(node: Node, paths: Sequence[Path]) -> None:

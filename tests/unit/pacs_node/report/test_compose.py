@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from inference.findings import Attenuation
+from inference.findings import Attenuation, ModelUse
 from pacs_node.domain.rule import Reason
 from pacs_node.report import DocumentRole, SrClass, compose
 from pacs_node.report.check import check
@@ -27,6 +27,7 @@ from tests.support.results import (
     a_refusal,
     a_request,
     an_enhanced_source,
+    an_identity,
     as_bytes,
     options,
     read_back,
@@ -221,6 +222,61 @@ def test_models_and_hashes_are_named_in_seg_and_report(composed: dict[DocumentRo
         assert contributions == [f"Neural network (detector), SHA-256 {A_MODEL.sha256}"]
         assert document.ContributingEquipmentSequence[0].Manufacturer == "ScannerWorks"
     assert f"jnsc version 3 (detector), SHA-256 {A_MODEL.sha256}" in _texts(composed[DocumentRole.SR])
+
+
+def by_two_systems(case: Case, *outlined_by: str) -> dict[DocumentRole, Dataset]:
+    """The case as outlined and rated by systems other than the detector's."""
+    models = (
+        A_MODEL,
+        ModelUse(role="segmentation", name="coarse", version=2, sha256="0c"),
+        ModelUse(role="segmentation", name="fine", version=2, sha256="0f"),
+        ModelUse(role="malignancy", name="coarse", version=2, sha256="0c"),
+        ModelUse(role="malignancy", name="class", version=2, sha256="0a"),
+    )
+    findings = [dataclasses.replace(f, outlined_by=o) for f, o in zip(case.result.findings, outlined_by, strict=True)]
+    result = dataclasses.replace(case.result, models=models, findings=tuple(findings))
+    documents = compose(a_request(case, result=result, identity=an_identity(models)))
+    return {document.role: dataset for document, dataset in zip(documents, read_back(documents), strict=True)}
+
+
+def test_every_use_of_a_model_is_named_in_seg_and_report(case: Case) -> None:
+    documents = by_two_systems(case, "fine", "fine")
+    uses = ["jnsc 3 (detector)", "coarse 2 (segmentation)", "fine 2 (segmentation)", "coarse 2 (malignancy)"]
+    uses.append("class 2 (malignancy)")
+    for document in documents.values():
+        items = document.ContributingEquipmentSequence[1:]
+        roles = [item.ContributionDescription.split()[2].rstrip(",") for item in items]
+        models = [f"{item.ManufacturerModelName} {item.SoftwareVersions}" for item in items]
+        assert [" ".join(pair) for pair in zip(models, roles, strict=True)] == uses
+    said = [text for text in _texts(documents[DocumentRole.SR]) if "SHA-256" in text]
+    assert [text.partition(", SHA")[0] for text in said] == [use.replace(" ", " version ", 1) for use in uses]
+
+
+def test_the_algorithm_of_a_segment_is_what_outlined_it_and_of_a_measurement_group_everything(case: Case) -> None:
+    documents = by_two_systems(case, "fine", "fine")
+    segment = documents[DocumentRole.SEG].SegmentSequence[0]
+    assert segment.SegmentationAlgorithmIdentificationSequence[0].AlgorithmVersion == "jnsc 3; coarse 2; fine 2"
+    texts = {
+        item.ConceptNameCodeSequence[0].CodeMeaning: item.TextValue
+        for item in _groups(documents[DocumentRole.SR])[0].ContentSequence
+        if item.ValueType == "TEXT"
+    }
+    assert texts["Algorithm Version"] == "jnsc 3; coarse 2; fine 2; class 2"
+
+
+def test_the_report_says_from_which_labels_a_probability_of_cancer_was_learned(
+    composed: dict[DocumentRole, Dataset],
+) -> None:
+    texts = _texts(composed[DocumentRole.SR])
+    assert "Probability of cancer: as learned from these labels: median of ratings." in texts
+
+
+def test_an_outline_that_is_not_by_the_model_for_it_is_said_in_the_report(case: Case) -> None:
+    texts = _texts(by_two_systems(case, "fine", "jnsc")[DocumentRole.SR])
+    assert [text for text in texts if "outlined by" in text] == [
+        "Nodule 2: outlined by jnsc, because fine marked nothing there, or cannot see the whole of it."
+    ]
+    assert not any("outlined by" in text for text in _texts(by_two_systems(case, "fine", "fine")[DocumentRole.SR]))
 
 
 def test_research_use_is_said_in_every_document(composed: dict[DocumentRole, Dataset]) -> None:
