@@ -43,8 +43,8 @@ def some_slices(count: int, first: int = 0) -> tuple[Slice, ...]:
 class FakeSources(Sources):
     """A data folder with synthetic slices only, the same ones for LUNA16 and LIDC."""
 
-    def __init__(self, train: Sequence[Slice], validation: Sequence[Slice]) -> None:
-        super().__init__(data=Path("nowhere"), cache=Path("nowhere"), tell=lambda text: None)
+    def __init__(self, train: Sequence[Slice], validation: Sequence[Slice], *, cache: Path = Path("nowhere")) -> None:
+        super().__init__(data=Path("nowhere"), cache=cache, tell=lambda text: None)
         self.__dict__["slices"] = (*train, *validation)
         split = Split(
             train=tuple(sorted({s.patient_id for s in train})),
