@@ -130,6 +130,23 @@ def read(series: DeepLesionSeries) -> KnownSeries:
     )
 
 
+def slice_hu(path: Path) -> HuArray:
+    """One slice, from its PNG of 16 bits.
+
+    Raises
+    ------
+    SlicesUnreadable : see there
+    """
+    try:
+        with Image.open(path) as image:
+            if not image.mode.startswith("I"):
+                raise SlicesUnreadable(f"{path.name} has not 16 bits")
+            stored = np.asarray(image).astype(np.int32)
+    except (OSError, Image.DecompressionBombError) as error:
+        raise SlicesUnreadable(f"{path.name} cannot be read as PNG") from error
+    return np.clip(stored - OFFSET, AIR_HU, np.iinfo(np.int16).max).astype(np.int16)
+
+
 def _lesion(measurement: RecistMeasurement, row: Mapping[str, str]) -> Lesion | Refusal:
     if (row.get("Coarse_lesion_type") or "").strip().removesuffix(".0") != LUNG:
         text = "the table does not say that the lesion is in the lung"
@@ -168,19 +185,10 @@ def _path(folder: Path, number: int) -> Path:
 
 
 def _volume_hu(series: DeepLesionSeries) -> HuArray:
-    slices = []
-    for number in range(series.first, series.last + 1):
-        path = _path(series.folder, number)
-        try:
-            with Image.open(path) as image:
-                if not image.mode.startswith("I"):
-                    raise SlicesUnreadable(f"{path.name} has not 16 bits")
-                slices.append(np.asarray(image).astype(np.int32) - OFFSET)
-        except OSError as error:
-            raise SlicesUnreadable(f"{path.name} cannot be read as PNG") from error
+    slices = [slice_hu(_path(series.folder, number)) for number in range(series.first, series.last + 1)]
     if len({one.shape for one in slices}) > 1:
         raise SlicesUnreadable("the slices are not of one size")
-    volume_hu: HuArray = np.clip(np.stack(slices), AIR_HU, np.iinfo(np.int16).max).astype(np.int16)
+    volume_hu: HuArray = np.stack(slices)
     volume_hu.setflags(write=False)
     return volume_hu
 

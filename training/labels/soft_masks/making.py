@@ -85,17 +85,17 @@ def _soft_mask(image_hu_ji: HuArray, trimap: Trimap | None, prior: BoolArray, sc
         return _unmade(np.zeros(prior.shape), prior, scale, Reason.MASK_EMPTY)
     if not (trimap == BACKGROUND).any():
         return _unmade(trimap, prior, scale, Reason.NO_BACKGROUND)
-    large = _repeated(trimap, scale)
     try:
-        alpha = matte(enlarge(smooth(grey_from_hu(image_hu_ji)), scale), large)
+        alpha = matte(enlarge(smooth(grey_from_hu(image_hu_ji)), scale), _repeated(trimap, scale))
     except MattingFailed:
         return _unmade(trimap, prior, scale, Reason.MATTING_FAILED)
-    binary = alpha >= BINARY_ALPHA
+    own = _averaged(alpha, scale)
+    binary = own >= BINARY_ALPHA
     rules = {
         Reason.BAND_TOO_WIDE: rejection.band_is_too_wide(trimap),
-        Reason.MASK_DISAGREES: rejection.mask_disagrees(binary, _repeated(prior, scale)),
+        Reason.MASK_DISAGREES: rejection.mask_disagrees(binary, prior),
         Reason.MASK_IN_PIECES: rejection.mask_is_in_pieces(binary),
-        Reason.BAND_ONE_SIDED: rejection.band_is_one_sided(alpha, large),
+        Reason.BAND_ONE_SIDED: rejection.band_is_one_sided(own, trimap),
     }
     rejected = tuple(str(reason) for reason, holds in rules.items() if holds)
     return SoftMask(alpha_ji=alpha, trimap_ji=trimap, prior_ji=prior, rejected=rejected)
@@ -109,3 +109,10 @@ def _unmade(trimap: Trimap, prior: BoolArray, scale: int, reason: Reason) -> Sof
 
 def _repeated(image: NDArray[_Pixel], scale: int) -> NDArray[_Pixel]:
     return np.repeat(np.repeat(image, scale, axis=0), scale, axis=1)
+
+
+def _averaged(alpha: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
+    """Alpha in the pixels of the slice itself, where it is judged: so the scale decides nothing."""
+    rows, columns = (size // scale for size in alpha.shape)
+    own: NDArray[np.float32] = alpha.reshape(rows, scale, columns, scale).mean(axis=(1, 3))
+    return own

@@ -88,11 +88,11 @@ def test_something_else_than_an_outline_is_refused() -> None:
 @pytest.mark.data
 @pytest.mark.skipif(not SLICES.is_file(), reason="../shared/data/lidc_slices is absent")
 def test_with_their_outlines_real_readers_agree_as_the_project_states() -> None:
-    """Issue 3: one reader against the majority of the others, 0.873; every fourth slice is enough for 0.01."""
+    """Issue 3: one reader against the majority of the others, 0.873; every eighth slice is enough for 0.01."""
     with gzip.open(SLICES, "rt") as lines:
         rows = [json.loads(line) for line in lines]
     agreement = []
-    for row in rows[::4]:
+    for row in rows[::8]:
         readers = {reader["reader_annotation"]: reader["polygon_xy"] for reader in row["readers"]}
         masks = np.array([mask_from_polygon(outline, (71, 71)) for outline in readers.values()])
         if len(masks) >= 4:
