@@ -60,12 +60,12 @@ def mt_net_paper() -> MtNetConfig:
 def mt_net_reduced() -> MtNetConfig:
     """A quarter of the width and of the depth, for training and serving on a CPU: 2.25 M and 0.72 M parameters.
 
-    Images are enlarged to 128 pixels: at 64 the encoder would be left with 4x4 features. The rates of the pyramid keep
-    their share of the map, which is 8 instead of 14 cells wide.
+    Images are enlarged to 96 pixels: at 64 the encoder would be left with 4x4 features and the decoder with 16x16.
+    The rates of the pyramid keep about their share of the map, which is 6 instead of 14 cells wide.
     """
     return MtNetConfig(
-        segmenter=DeepLabConfig(width=0.25, middle=4, edge=128, rates=(2, 4, 6), dropout=(0.1, 0.1, 0.0)),
-        classifier=ClassNetConfig(width=0.25, middle=2, edge=128),
+        segmenter=DeepLabConfig(width=0.25, middle=4, edge=96, rates=(1, 2, 4), dropout=(0.1, 0.1, 0.0)),
+        classifier=ClassNetConfig(width=0.25, middle=2, edge=96),
     )
 
 

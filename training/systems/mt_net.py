@@ -15,18 +15,25 @@ Where the paper is silent or cannot be followed (NETWORKS section 2.8, MB-DCNN f
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from inference.contract import Contract, Feed, Intensity, RoiSlices, TensorSpec
 from inference.volume import BoolArray
-from training.data.slices import CROP, Samples, Slice, SliceBatch, Variation, drawing, samples_of, steps_per_epoch
+from training.data.slices import (
+    Samples,
+    Slice,
+    SliceBatch,
+    Variation,
+    drawing,
+    middle,
+    samples_of,
+    steps_per_epoch,
+)
 from training.evaluation import slices as judging
 from training.evaluation.outcome import Outcome
 from training.labels.consensus import TWO_THIRDS
@@ -41,15 +48,18 @@ from training.networks.pretrained import CLASS_NAMES, DEEPLAB_NAMES, load_pretra
 from training.served import Served
 from training.sources import Sources
 from training.system import Losses, Memory, Modules, Phase, Settings, System, Turn
-
-COARSE, CLASSIFIER, FINE = "coarse", "classifier", "fine"
-MODELS = {COARSE: "mt_net_coarse", CLASSIFIER: "mt_net_class", FINE: "mt_net_fine"}
-MAXIMUM_BATCH = 16
-INTENSITY = Intensity(window_hu=(-1000.0, 400.0), mean_hu=-1000.0, sd_hu=1400.0)
-ROI = RoiSlices(size_ji=(CROP, CROP), pixel_spacing_mm=None, margin_mm=5.0, threshold=0.5)
-OUTLINE_RULE = "pixels that two thirds of the readers marked, of nodules that two readers drew or more (paper 2)"
-CLASS_RULE = "mean of the readers' malignancy ratings: below 3 benign, above 3 malignant, 3 not used (paper 2)"
-TRAINED_ON = "LIDC-IDRI slices with the outlines of two readers or more (CC BY 3.0), 3 to 25 mm"
+from training.systems.mt_net_served import (
+    CLASSIFIER,
+    COARSE,
+    FINE,
+    MAXIMUM_BATCH,
+    MODELS,
+    ROI,
+    Classifier,
+    Segmenter,
+    binarised,
+    served_model,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +102,7 @@ class MtNetRecipe:
     Parameters
     ----------
     networks : sizes
-    epochs : of the coarse network, the classifier and the fine network
+    epochs : of the coarse network, the classifier and the fine network; the two latter are left out with 0
     batches : slices per step of the segmenters and of the classifier
     rate : highest learning rate
     warm_up : share of a phase in which the learning rate rises
@@ -129,14 +139,15 @@ class MtNetRecipe:
         known, held_back = (self._samples(sources, side) for side in (patients.train, patients.validation))
         rated = _kept(known, ~np.isnan(known.malignant_N))
         outlined = known if self.learns_uncertain else rated
+        phases = (
+            self._phase(COARSE, outlined, self._coarse_losses, self._start_coarse),
+            self._phase(CLASSIFIER, rated, self._class_losses, self._start_classifier),
+            self._phase(FINE, outlined, self._fine_losses, start_fine),
+        )
         return System(
             build=self._build,
             optimisers=lambda model: {name: torch.optim.Adam(model[name].parameters(), self.rate) for name in MODELS},
-            phases=(
-                self._phase(COARSE, outlined, self._coarse_losses, self._start_coarse),
-                self._phase(CLASSIFIER, rated, self._class_losses, self._start_classifier),
-                self._phase(FINE, outlined, self._fine_losses, start_fine),
-            ),
+            phases=tuple(phase for phase in phases if phase.steps),
             validate=lambda model: self._validate(model, held_back),
             served=self.served,
         )
@@ -147,20 +158,24 @@ class MtNetRecipe:
         Headline are the former: of two readers, two thirds are both, so that the mask is what the more timid one drew.
         """
         patients = sources.lidc_split.validation
-        three = dataclasses.replace(self.choice, readers=3).slices(sources, patients)
+        three = replace(self.choice, readers=3).slices(sources, patients)
         outcome = self._judged(three, model, "validation patients' LIDC slices of three readers or more")
         tell("slices of three readers or more are measured")
-        two = self._judged(self.choice.slices(sources, patients), model, "... of two readers or more")
-        return dataclasses.replace(outcome, figures={**outcome.figures, "two_readers_or_more": two.figures})
+        two = self._judged(
+            self.choice.slices(sources, patients), model, "validation patients' LIDC slices of two readers or more"
+        )
+        return replace(outcome, figures={**outcome.figures, "two_readers_or_more": two.figures})
 
     def served(self, model: Modules) -> tuple[Served, ...]:
-        """The coarse model, which feeds the two others, and these."""
-        has_mask = self.networks.classifier.has_mask
-        return (
-            _served(COARSE, _Segmenter(model[COARSE]), (), fed=False),
-            _served(FINE, _Segmenter(model[FINE]), ("segmentation",), fed=self.has_prior),
-            _served(CLASSIFIER, _Classifier(model[CLASSIFIER], self.binarise), ("malignancy",), fed=has_mask),
-        )
+        """The coarse model, which feeds the two others, and those of these that are trained."""
+        _, class_epochs, fine_epochs = self.epochs
+        served = [served_model(COARSE, Segmenter(model[COARSE]), () if fine_epochs else ("segmentation",), fed=False)]
+        if fine_epochs:
+            served.append(served_model(FINE, Segmenter(model[FINE]), ("segmentation",), fed=self.has_prior))
+        if class_epochs:
+            judge = Classifier(model[CLASSIFIER], self.binarise)
+            served.append(served_model(CLASSIFIER, judge, ("malignancy",), fed=self.networks.classifier.has_mask))
+        return tuple(served)
 
     def _samples(self, sources: Sources, patients: Sequence[str]) -> Samples:
         slices = self.choice.slices(sources, patients)[: self.most_slices]
@@ -168,10 +183,9 @@ class MtNetRecipe:
 
     def _build(self) -> Modules:
         segmenter = self.networks.segmenter
-        fine = dataclasses.replace(segmenter, has_prior=True)
-        return Modules(
-            {COARSE: DeepLab(segmenter), CLASSIFIER: ClassNet(self.networks.classifier), FINE: DeepLab(fine)}
-        )
+        fine = DeepLab(replace(segmenter, has_prior=True))
+        model = Modules({COARSE: DeepLab(segmenter), CLASSIFIER: ClassNet(self.networks.classifier), FINE: fine})
+        return model.to(memory_format=torch.channels_last)  # faster on CPUs; the numbers are the same
 
     def _phase(
         self,
@@ -227,10 +241,8 @@ class MtNetRecipe:
     @torch.no_grad()
     def _validate(self, model: Modules, samples: Samples) -> dict[str, float]:
         """Mean Dice of both segmenters and the classifier's area under ROC; of random weights before their phase."""
-        edge = (samples.images_NJI.shape[1] - CROP) // 2
-        within = (slice(None), slice(edge, edge + CROP), slice(edge, edge + CROP))
-        images_N1JI = torch.from_numpy(samples.images_NJI[within])[:, None]
-        truths_NJI = samples.masks_NJI[within] > 0.5
+        images_N1JI = torch.from_numpy(middle(samples.images_NJI)[:, None])
+        truths_NJI = middle(samples.masks_NJI) >= ROI.threshold
         coarse, fine, scores = [], [], []
         for image_B1JI in images_N1JI.split(MAXIMUM_BATCH):
             p_B1JI = torch.sigmoid(model[COARSE](image_B1JI))
@@ -250,7 +262,7 @@ class MtNetRecipe:
         served = self.served(model)
         outcome = judging.evaluate(slices, served, share=share, rule=rule, data=data)
         alone = Served(
-            contract=dataclasses.replace(served[0].contract, roles=("segmentation",)),
+            contract=replace(served[0].contract, roles=("segmentation",)),
             module=served[0].module,
             maximum_batch=MAXIMUM_BATCH,
         )
@@ -258,46 +270,14 @@ class MtNetRecipe:
         gains: dict[str, list[float]] = {}
         for one, other in zip(fine, coarse, strict=True):
             gains.setdefault(one.slice.patient_id, []).append(one.overlap.dice - other.overlap.dice)
-        more = {
-            "coarse_segmentation": judging.segmentation_figures(coarse),
-            "dice_gain_of_fine_over_coarse": figure(gains, mean).to_json(),
-        }
-        return dataclasses.replace(outcome, figures=outcome.figures | more)
-
-
-class _Segmenter(nn.Module):
-    """A segmenter as it is served: probabilities. A fine network without its prior gets an empty mask."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image_B1JI: Tensor, coarse_B1JI: Tensor | None = None) -> Tensor:
-        mask_B1JI = torch.zeros_like(image_B1JI) if coarse_B1JI is None else coarse_B1JI
-        return torch.sigmoid(self.network(image_B1JI, mask_B1JI))
-
-
-class _Classifier(nn.Module):
-    """The classifier as it is served: the probability of being malignant, shape (B, 1)."""
-
-    def __init__(self, network: nn.Module, binarise: float | None) -> None:
-        super().__init__()
-        self.network, self.binarise = network, binarise
-
-    def forward(self, image_B1JI: Tensor, coarse_B1JI: Tensor | None = None) -> Tensor:
-        mask_B1JI = image_B1JI if coarse_B1JI is None else binarised(coarse_B1JI, self.binarise)
-        return torch.sigmoid(self.network(image_B1JI, mask_B1JI))
+        more = {"coarse": judging.segmentation_figures(coarse), "dice_gain_over_coarse": figure(gains, mean).to_json()}
+        return replace(outcome, figures=outcome.figures | more)
 
 
 def poly(share: float, warm_up: float, power: float = 0.9) -> float:
     """Factor of the learning rate: (1 - share)^power, times a straight rise over the warm-up."""
     rise = min(1.0, (share + warm_up / 10) / (warm_up * 1.1)) if warm_up else 1.0
     return float(rise * (1 - share) ** power)
-
-
-def binarised(coarse_B1JI: Tensor, threshold: float | None) -> Tensor:
-    """A coarse probability as the classifier takes it."""
-    return coarse_B1JI if threshold is None else (coarse_B1JI >= threshold).to(coarse_B1JI.dtype)
 
 
 @torch.no_grad()
@@ -328,51 +308,82 @@ def _kept(samples: Samples, which_N: BoolArray) -> Samples:
     )
 
 
-def _served(name: str, module: nn.Module, roles: tuple[str, ...], *, fed: bool) -> Served:
-    image, probability = (TensorSpec(name=kind, shape=(1, CROP, CROP)) for kind in ("image", "probability"))
-    coarse, malignancy = TensorSpec(name="coarse", shape=image.shape), TensorSpec(name="malignancy", shape=(1,))
-    is_judge = name == CLASSIFIER
-    return Served(
-        contract=Contract(
-            model=MODELS[name],
-            version=1,
-            kind="slice-model",
-            file="1/model.onnx",
-            sha256="",
-            inputs=(image, coarse) if fed else (image,),
-            outputs=(malignancy,) if is_judge else (probability,),
-            system="mt_net",
-            roles=roles,
-            intensity=INTENSITY,
-            roi=ROI,
-            feeds=(Feed(input="coarse", model=MODELS[COARSE], output="probability"),) if fed else (),
-            label_rule=CLASS_RULE if is_judge else OUTLINE_RULE,
-            trained_on={"sources": [TRAINED_ON]},
-        ),
-        module=module,
-        maximum_batch=MAXIMUM_BATCH,
-    )
-
-
 def mt_net_paper_recipe() -> MtNetRecipe:
     """The paper's sizes and schedule, for a GPU: 54.7 and 20.8 M parameters, 100 epochs each."""
     return MtNetRecipe(name="mt_net_paper", networks=mt_net_paper(), epochs=(100, 100, 100))
 
 
 def mt_net_cpu() -> MtNetRecipe:
-    """A quarter of the width on one CPU thread; what is served."""
-    return MtNetRecipe(name="mt_net_cpu", networks=mt_net_reduced(), epochs=(24, 24, 24), rate=1e-3)
+    """A quarter of the width on one CPU thread in about 20 minutes; what is served."""
+    return MtNetRecipe(name="mt_net_cpu", networks=mt_net_reduced(), epochs=(24, 24, 20), batches=(16, 16), rate=2e-3)
 
 
 def mt_net_smoke() -> MtNetRecipe:
     """Seconds, for tests: shows that all three phases learn."""
     return MtNetRecipe(
-        name="mt_net_smoke", networks=mt_net_tiny(), epochs=(20, 10, 10), rate=3e-3, most_slices=64, validate_every=0
+        name="mt_net_smoke",
+        networks=mt_net_tiny(),
+        epochs=(20, 10, 10),
+        batches=(16, 16),
+        rate=1e-2,
+        most_slices=64,
+        validate_every=0,
     )
 
+
+def _variant(purpose: str, change: Callable[[MtNetRecipe], MtNetRecipe]) -> Callable[[], MtNetRecipe]:
+    """A row of an ablation: the CPU recipe with a change."""
+
+    def make() -> MtNetRecipe:
+        return change(mt_net_cpu())
+
+    make.__doc__ = purpose
+    return make
+
+
+def _segmenters_only(recipe: MtNetRecipe) -> MtNetRecipe:
+    coarse, _, fine = recipe.epochs
+    return replace(recipe, epochs=(coarse, 0, fine))
+
+
+def _classifier_only(recipe: MtNetRecipe) -> MtNetRecipe:
+    coarse, classifier, _ = recipe.epochs
+    return replace(recipe, epochs=(coarse, classifier, 0))
+
+
+def _ranked(name: str, rank: RankTerm) -> Callable[[], MtNetRecipe]:
+    purpose = f"Figures 7 and 8: rank loss with factor {rank.factor}, K = {rank.hardest}, margin {rank.margin}."
+    return _variant(purpose, lambda recipe: replace(_segmenters_only(recipe), name=name, rank=rank))
+
+
+def _no_mask(recipe: MtNetRecipe) -> MtNetRecipe:
+    classifier = replace(recipe.networks.classifier, has_mask=False)
+    networks = replace(recipe.networks, classifier=classifier)
+    return replace(_classifier_only(recipe), name="mt_net_class_without_mask", networks=networks)
+
+
+_SWEEPS = {
+    **{f"mt_net_rank_k{k}": RankTerm(hardest=k) for k in (10, 30, 40, 50)},
+    **{f"mt_net_rank_margin_{str(m).replace('.', '_')}": RankTerm(margin=m) for m in (0.1, 0.2, 0.4)},
+    **{f"mt_net_rank_factor_{str(f).replace('.', '_')}": RankTerm(factor=f) for f in (0.0, 0.01, 0.05, 0.1)},
+}
 
 RECIPES: dict[str, Callable[[], MtNetRecipe]] = {
     "mt_net_paper": mt_net_paper_recipe,
     "mt_net_cpu": mt_net_cpu,
     "mt_net_smoke": mt_net_smoke,
+    "mt_net_fine_without_prior": _variant(
+        "Table 5's control: a fine network that is given an empty mask, and otherwise trained the same.",
+        lambda recipe: replace(_segmenters_only(recipe), name="mt_net_fine_without_prior", has_prior=False),
+    ),
+    "mt_net_class_without_mask": _variant("Table 4, first row: a classifier without the coarse mask.", _no_mask),
+    "mt_net_class_binary_mask": _variant(
+        "A classifier whose mask is 0 or 1, instead of the coarse probability.",
+        lambda recipe: replace(_classifier_only(recipe), name="mt_net_class_binary_mask", binarise=0.5),
+    ),
+    "mt_net_as_printed": _variant(
+        "Nodules of malignancy 3 dropped for all three networks, as printed, and not for the classifier only.",
+        lambda recipe: replace(recipe, name="mt_net_as_printed", learns_uncertain=False),
+    ),
+    **{name: _ranked(name, rank) for name, rank in _SWEEPS.items()},
 }
