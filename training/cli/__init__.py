@@ -8,6 +8,7 @@ pulmonode-train evaluate RUN --data DIR
 pulmonode-train export RUN DIR --data DIR
 pulmonode-train reproduce SYSTEM --budget 60m --data DIR
 pulmonode-train results RUNS
+pulmonode-train cards REPOSITORY
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ import typer
 from rich.console import Console
 
 from inference.errors import InferenceError
-from training.cli import fit, measure, reproduce
+from training.cli import cards, data, fit, measure, reproduce
 from training.errors import TrainingError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train, evaluate and export the models. Offline.")
+app.add_typer(data.data_app, name="data")
 app.command("recipes")(fit.show_recipes)
 app.command("fit")(fit.fit)
 app.command("evaluate")(measure.evaluate)
 app.command("export")(measure.export)
 app.command("reproduce")(reproduce.reproduce)
 app.command("results")(reproduce.write_results)
+app.command("cards")(cards.write_cards)
 
 
 def main() -> None:
