@@ -38,26 +38,6 @@ def multiply_accumulates(network: nn.Module, *shapes: tuple[int, ...]) -> int:
     return total
 
 
-def multiply_accumulates_2d(network: nn.Module, *inputs: torch.Tensor) -> int:
-    """Multiplications of all 2-D convolutions and linear layers for some inputs, which may be on the meta device."""
-    total = 0
-
-    def count(module: nn.Module, given: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        nonlocal total
-        side = given[0] if isinstance(module, nn.ConvTranspose2d) else output
-        weight = module.weight
-        assert isinstance(weight, torch.Tensor)
-        total += side.numel() * weight[0].numel()
-
-    counted = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
-    handles = [module.register_forward_hook(count) for module in counted]
-    with torch.no_grad():
-        network(*inputs)
-    for handle in handles:
-        handle.remove()
-    return total
-
-
 def parameters(network: nn.Module) -> int:
     """How many numbers are learnt."""
     return sum(parameter.numel() for parameter in network.parameters())
