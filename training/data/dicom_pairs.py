@@ -167,7 +167,7 @@ def slice_of(frame: Frame, grid: Grid) -> int:
         raise SegmentationRefused("seg.other-grid", "its frames are turned against the slices of the CT")
     if np.abs(np.divide(frame.spacing_mm, grid.spacing_mm[1:]) - 1).max() > SAME:
         raise SegmentationRefused("seg.other-grid", "its pixels are of another size than those of the CT")
-    k, j, i = grid.kji_from_lps(frame.position_lps).tolist()
+    k, j, i = map(float, grid.kji_from_lps(frame.position_lps))
     if max(abs(j), abs(i)) > BESIDE_PIXEL:
         raise SegmentationRefused("seg.other-grid", "its frames do not begin where the slices of the CT begin")
     if abs(k - round(k)) > BESIDE_SLICE or not 0 <= round(k) < grid.shape_kji[0]:

@@ -124,7 +124,7 @@ def nodules_on(scan: LidcScan, grid: Grid) -> tuple[KnownNodule, ...]:
 def _nodule(scan: LidcScan, annotations: Sequence[Annotation], grid: Grid) -> KnownNodule:
     start, readers_RKJI = _drawn(annotations, grid)
     agreed = consensus(readers_RKJI, HALF)
-    shape = agreed if agreed.any() else readers_RKJI.any(axis=0)
+    shape = agreed if agreed.any() else np.logical_or.reduce(readers_RKJI)
     readers = [cropped(reader, start) for reader in readers_RKJI]
     return KnownNodule(
         nodule_id=f"lidc:{annotations[0].number}",

@@ -10,9 +10,11 @@ Armato SG III et al., Med Phys 2011;38:915-931; LIDC-IDRI, CC BY 3.0.
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,13 +122,20 @@ def database() -> Path:
     raise LidcMissing
 
 
-def read(path: Path, patient_id: str | None = None) -> tuple[LidcScan, ...]:
-    """The scans of the database; those of one patient, or all (about 2 seconds)."""
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-        rows = connection.execute(_SCANS, {"patient": patient_id}).fetchall()
-        annotations = _annotations(connection, patient_id)
+def patients(path: Path) -> dict[str, str]:
+    """Patient by series, of all scans."""
+    with _opened(path) as connection:
+        return dict(connection.execute("SELECT series_instance_uid, patient_id FROM scans"))
+
+
+def read(path: Path, series_uids: Collection[str] | None = None) -> tuple[LidcScan, ...]:
+    """The scans of some series, or all scans (about a second), in the order of the database."""
+    wanted = {"series": None if series_uids is None else json.dumps(sorted(series_uids))}
+    with _opened(path) as connection:
+        rows = connection.execute(_SCANS, wanted).fetchall()
+        annotations = _annotations(connection, wanted)
         slices = defaultdict(list)
-        for scan, z in connection.execute(_SLICES, {"patient": patient_id}):
+        for scan, z in connection.execute(_SLICES, wanted):
             slices[scan].append(z)
     return tuple(
         LidcScan(
@@ -169,24 +178,28 @@ def cluster(scan: LidcScan) -> tuple[tuple[Annotation, ...], ...]:
     )
 
 
-_SCANS = """SELECT id, series_instance_uid, patient_id, slice_thickness, pixel_spacing FROM scans
-    WHERE :patient IS NULL OR patient_id = :patient ORDER BY id"""
-_SLICES = """SELECT scan_id, val FROM zvals JOIN scans ON scans.id = scan_id
-    WHERE :patient IS NULL OR patient_id = :patient"""
-_ANNOTATIONS = """SELECT a.* FROM annotations a JOIN scans ON scans.id = scan_id
-    WHERE :patient IS NULL OR patient_id = :patient ORDER BY a.id"""
-_OUTLINES = """SELECT annotation_id, image_z_position, inclusion, coords FROM contours
-    JOIN annotations ON annotations.id = annotation_id JOIN scans ON scans.id = scan_id
-    WHERE :patient IS NULL OR patient_id = :patient ORDER BY contours.id"""
+_WANTED = ":series IS NULL OR series_instance_uid IN (SELECT value FROM json_each(:series))"
+_IDS = f"SELECT id FROM scans WHERE {_WANTED}"  # noqa: S608 - constant
+_SCANS = f"""SELECT id, series_instance_uid, patient_id, slice_thickness, pixel_spacing FROM scans
+    WHERE {_WANTED} ORDER BY id"""  # noqa: S608 - constant
+_SLICES = f"SELECT scan_id, val FROM zvals WHERE scan_id IN ({_IDS})"  # noqa: S608 - constant
+_ANNOTATIONS = f"SELECT * FROM annotations WHERE scan_id IN ({_IDS}) ORDER BY id"  # noqa: S608 - constant
+_OUTLINES = f"""SELECT annotation_id, image_z_position, inclusion, coords FROM contours
+    WHERE annotation_id IN (SELECT id FROM annotations WHERE scan_id IN ({_IDS})) ORDER BY id"""  # noqa: S608 - constant
 
 
-def _annotations(connection: sqlite3.Connection, patient_id: str | None) -> dict[int, list[Annotation]]:
+def _opened(path: Path) -> AbstractContextManager[sqlite3.Connection]:
+    """The database, read only, closed at the end."""
+    return closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True))
+
+
+def _annotations(connection: sqlite3.Connection, wanted: Mapping[str, str | None]) -> dict[int, list[Annotation]]:
     """By the number of their scan."""
     outlines = defaultdict(list)
-    for annotation, z, inclusion, points in connection.execute(_OUTLINES, {"patient": patient_id}):
+    for annotation, z, inclusion, points in connection.execute(_OUTLINES, wanted):
         points_xy = np.array(points.replace("\n", ",").split(","), np.int64).reshape(-1, 2)
         outlines[annotation].append(Outline(z_mm=z, is_inclusion=bool(inclusion), points_xy=points_xy))
-    cursor = connection.execute(_ANNOTATIONS, {"patient": patient_id})
+    cursor = connection.execute(_ANNOTATIONS, wanted)
     names = [column[0] for column in cursor.description]
     annotations = defaultdict(list)
     for row in cursor:
@@ -218,9 +231,9 @@ def _distances(points: Sequence[NDArray[np.float64]], limit: float) -> NDArray[n
     distances = np.full((len(points),) * 2, np.inf)
     np.fill_diagonal(distances, 0)
     near = np.triu(np.linalg.norm(gaps, axis=-1) <= limit, k=1)
-    for one in np.flatnonzero(near.any(axis=1)):
+    for one in np.flatnonzero(near.any(axis=1)).tolist():
         tree = KDTree(points[one], compact_nodes=False, balanced_tree=False)
-        for other in np.flatnonzero(near[one]):
+        for other in np.flatnonzero(near[one]).tolist():
             nearest, _ = tree.query(points[other], distance_upper_bound=np.nextafter(limit, np.inf))
             distances[one, other] = distances[other, one] = nearest.min()
     return distances

@@ -170,7 +170,7 @@ def grid_of(path: Path) -> Grid:
     if np.abs(axes_ijk @ axes_ijk.T - np.eye(3)).max() > OBLIQUE:
         raise ValueError("the axes of the volume are not at right angles")
     columns, rows, slices = reader.GetSize()
-    i, j, k = (_point(axis) for axis in axes_ijk)
+    i, j, k = (_point(axis) for axis in axes_ijk.tolist())
     return Grid(
         shape_kji=(slices, rows, columns),
         spacing_mm=_point(reader.GetSpacing()[::-1]),

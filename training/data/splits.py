@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.luna16 import Nodule
 from training.labels.malignancy import Label
 
 LEAKY = "leaky"
@@ -70,7 +70,19 @@ def make_split(strata: Mapping[str, str], is_held_out: Mapping[str, bool]) -> Sp
     return Split(train=tuple(train), validation=tuple(sorted(validation)), unused=tuple(unused))
 
 
-def strata_of(nodules: Iterable[Nodule]) -> dict[str, str]:
+class Rated(Protocol):
+    """A nodule of whatever form, as far as splits ask."""
+
+    @property
+    def patient_id(self) -> str:
+        """Whose it is."""
+
+    @property
+    def label(self) -> Label:
+        """By the median rule."""
+
+
+def strata_of(nodules: Iterable[Rated]) -> dict[str, str]:
     """Stratum of each patient: malignant if any nodule is, else uncertain if any is, else benign."""
     order = [Label.BENIGN, Label.UNCERTAIN, Label.MALIGNANT]
     worst: dict[str, int] = {}

@@ -133,8 +133,8 @@ def test_a_folder_gives_what_the_database_knows_and_refuses_the_rest(tmp_path: P
 @pytest.mark.data
 @pytest.mark.skipif(not CT.is_dir(), reason="../shared/data is not there")
 def test_the_nodule_of_a_real_ct_lies_where_it_is_known_to_be() -> None:
-    scans = read_database(database(), "LIDC-IDRI-0001")
     headers = series_below(CT / "LIDC-IDRI-0001")
+    scans = read_database(database(), [headers[0].series_instance_uid])
     (refused,) = found_in(headers, scans)
     assert isinstance(refused, Refusal)
     assert refused.code == "patient.demo"

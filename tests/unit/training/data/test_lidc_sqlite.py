@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
-from training.data.lidc_sqlite import Annotation, LidcMissing, LidcScan, Outline, cluster, database, read
+from training.data.lidc_sqlite import Annotation, LidcMissing, LidcScan, Outline, cluster, database, patients, read
 from training.labels.malignancy import Label, LabelRule, is_marginal, label
 
 Nodules = list[tuple[LidcScan, tuple[Annotation, ...]]]
@@ -182,6 +182,12 @@ def test_696_patients_have_a_nodule_of_three_readers_and_a_scan_has_1_37(nodules
     assert len(chosen) / 1018 == pytest.approx(1.37, abs=0.005)
 
 
-def test_one_patient_can_be_read_alone() -> None:
-    (scan,) = read(database(), "LIDC-IDRI-0001")
+def test_one_series_can_be_read_alone() -> None:
+    series = {patient: series for series, patient in patients(database()).items()}
+    (scan,) = read(database(), [series["LIDC-IDRI-0001"], "1.2.3"])
     assert [malignancy(group) for group in cluster(scan)] == [(5, 5, 5, 4)]
+
+
+def test_1010_patients_have_1018_series() -> None:
+    by_series = patients(database())
+    assert (len(by_series), len(set(by_series.values()))) == (1018, 1010)

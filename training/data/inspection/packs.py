@@ -1,0 +1,114 @@
+"""The shared folders of nodule patches and slices: every row has its pixels, every patient its side of the split."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from training.data import splits
+from training.data.ct_series import Tell
+from training.data.inspection.verdict import Fact, Inspection, Kind, concluded
+from training.data.known import Refusal
+from training.data.luna16 import DEMO_PATIENTS, EDGE
+from training.data.splits import Split
+
+NODULES, SLICES = "nodules.csv", "slices.jsonl.gz"
+PIXELS = "slices.npz"
+HERE = Path(__file__).parent.parent
+LUNA16_SPLIT, LIDC_SPLIT = HERE / "luna16_split.json", HERE / "lidc_split.json"
+
+BROKEN = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
+
+
+def luna16_nodules(folder: Path, tell: Tell) -> Inspection:
+    """Patches of 50 mm with masks."""
+    rows = list(csv.DictReader((folder / NODULES).read_text(encoding="utf-8").splitlines()))
+    names = sorted({row.get("file", "") for row in rows})
+    found: list[Fact | Refusal] = []
+    for number, name in enumerate(names, start=1):
+        found += _of_pack(folder / name, [row for row in rows if row.get("file", "") == name])
+        tell(number, len(names))
+    return _concluded(folder, Kind.LUNA16_NODULES, found, LUNA16_SPLIT)
+
+
+def lidc_slices(folder: Path, tell: Tell) -> Inspection:
+    """Slices with all readers' outlines."""
+    with gzip.open(folder / SLICES, "rt", encoding="utf-8") as lines:
+        texts = list(lines)
+    try:
+        with np.load(folder / PIXELS) as pack:
+            count = len(pack["lo"])
+    except BROKEN:
+        count = 0
+    found: list[Fact | Refusal] = []
+    for number, text in enumerate(texts):
+        found.append(_of_slice(number, text, count))
+        tell(number + 1, len(texts))
+    return _concluded(folder, Kind.LIDC_SLICES, found, LIDC_SPLIT)
+
+
+def _of_pack(path: Path, rows: Sequence[dict[str, str]]) -> list[Fact | Refusal]:
+    try:
+        with np.load(path) as pack:
+            volumes = np.bitwise_count(pack["mask"]).sum(axis=1, dtype=np.int64)
+    except BROKEN:
+        return [Refusal(code="pack.unreadable", subject=path.name, text=f"{len(rows)} nodules have no pixels")]
+    return [_of_row(row, volumes) for row in rows]
+
+
+def _of_row(row: dict[str, str], volumes: np.ndarray) -> Fact | Refusal:
+    subject = f"{row.get('file')}:{row.get('index')}"
+    try:
+        index, expected = int(row["index"]), int(row["mask_mm3"])
+        ratings = tuple(int(rating) for rating in row["malignancy_ratings"].split())
+        fact = Fact(patient_id=row["patient_id"], series_uid=row["series_uid"], readers=1, ratings=ratings)
+    except BROKEN:
+        return Refusal(code="pack.row", subject=subject, text="a column is missing or holds no number")
+    if not 0 <= index < len(volumes):
+        return Refusal(code="pack.row", subject=subject, text=f"the pack holds only {len(volumes)} nodules")
+    if volumes[index] != expected or not 0 < expected < EDGE**3:
+        text = f"its mask has {volumes[index]} voxels, the table says {expected}"
+        return Refusal(code="pack.mask", subject=subject, text=text)
+    return fact
+
+
+def _of_slice(number: int, text: str, count: int) -> Fact | Refusal:
+    subject = f"line {number + 1}"
+    if number >= count:
+        return Refusal(code="pack.unreadable", subject=subject, text=f"it has no pixels, {PIXELS} holds {count} slices")
+    try:
+        row = json.loads(text)
+        ratings = {reader["reader_annotation"]: int(reader["malignancy"]) for reader in row["readers"]}
+        return Fact(
+            patient_id=row["patient_id"],
+            series_uid=row["series_uid"],
+            readers=len(ratings),
+            ratings=tuple(ratings.values()),
+        )
+    except BROKEN:
+        return Refusal(code="pack.row", subject=subject, text="a field is missing or holds no number")
+
+
+def _concluded(folder: Path, kind: Kind, found: Iterable[Fact | Refusal], path: Path) -> Inspection:
+    split = splits.load(path)
+    return concluded(folder, kind, list(_checked(found, split)), split=(f"{path.name}, committed", split))
+
+
+def _checked(found: Iterable[Fact | Refusal], split: Split) -> Iterator[Fact | Refusal]:
+    """Refuse also patients that must not be used or that are on no side."""
+    known = {*split.train, *split.validation, *split.unused}
+    for one in found:
+        if isinstance(one, Fact) and one.patient_id in DEMO_PATIENTS:
+            text = f"{one.patient_id} is the patient of the demo and is never trained or validated on"
+            yield Refusal(code="patient.demo", subject=one.series_uid, text=text)
+        elif isinstance(one, Fact) and one.patient_id not in known:
+            text = f"{one.patient_id} is on no side of the committed split"
+            yield Refusal(code="patient.unknown", subject=one.series_uid, text=text)
+        else:
+            yield one
