@@ -13,8 +13,8 @@ from inference.contract import Contract
 from inference.registry import ModelRepository
 from training.evaluation.pages import table
 
-HEAD = """**Research use only; not a medical device.** Written by `pulmonode-train cards`; do not edit. LIDC's "malignancy"
-is the opinion of its readers, not pathology, and follows the size of a nodule: no answer is a probability of cancer."""
+HEAD = """**Research use only; not a medical device.** Written by `pulmonode-train cards`; do not edit. "Malignancy"
+is the opinion of LIDC's readers, not pathology, and follows size: no answer is a probability of cancer."""
 
 ABOUT = {
     "hr_mpf": "HR-MPF (paper 1: Zhu et al., high-resolution network with multi-scale progressive fusion): outlines "
