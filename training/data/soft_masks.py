@@ -1,6 +1,6 @@
 """Soft masks of many slices: made once, kept in a cache file that is named after all that they depend on.
 
-Called from `training.systems.dsnet`. How one is made: `training.labels.soft_masks`.
+Called from `training.systems.dsnet_training`. How one is made: `training.labels.soft_masks`.
 """
 
 from __future__ import annotations

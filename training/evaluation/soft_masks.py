@@ -1,6 +1,6 @@
 """How near a system's soft masks come to those made from all readers, beside the shared figures of slices.
 
-Called from `training.systems.dsnet`. Shape suffixes: N samples, J row, I column, 1 channel.
+Called from `training.systems.dsnet_training`. Shape suffixes: N samples, J row, I column, 1 channel.
 """
 
 from __future__ import annotations

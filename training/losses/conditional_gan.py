@@ -1,6 +1,6 @@
 """The adversarial game of pix2pix and SRGAN: a discriminator tells real from made, and the maker learns to pass.
 
-Pure, on logits, so that nothing overflows. Called from `training.systems.dsnet`.
+Pure, on logits, so that nothing overflows. Called from `training.systems.dsnet_training`.
 L_D = 1/2 mean(-log D(real)) + 1/2 mean(-log(1 - D(made))); L_G = mean(-log D(made)), the non-saturating form.
 
 References

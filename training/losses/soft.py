@@ -3,7 +3,7 @@
 L = 0.5 L_Dice(prediction, binary mask) + 100 L1(prediction, soft mask) + 1 L_GAN. The paper thresholds the prediction
 inside Dice, which has no gradient: the soft prediction takes its place. L1 is the mean over pixels, as in pix2pix,
 where the weight of 100 comes from: a sum would drown the rest (NETWORKS 5.5).
-Called from `training.systems.dsnet`. Shape suffixes: B batch, J row, I column, 1 channel.
+Called from `training.systems.dsnet_training`. Shape suffixes: B batch, J row, I column, 1 channel.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What an enlarged image must have in common with the real one: pixels and edges. Pure.
 
 L = mean((y - x)^2) + mean(|dy/di - dx/di| + |dy/dj - dx/dj|). SRGAN compares features of a VGG trained on photographs;
-without its weights, edges take their place (NETWORKS 5.2). Called from `training.systems.dsnet`.
+without its weights, edges take their place (NETWORKS 5.2). Called from `training.systems.dsnet_training`.
 Shape suffixes: B batch, J row, I column, 1 channel, 2 directions.
 
 References

@@ -7,7 +7,7 @@
 - Works on the enlarged grid and answers a soft mask, the probability of each pixel.
 - A discriminator that judges every pixel by itself from image and mask (the PixelGAN of pix2pix).
 
-Called from `training.systems.dsnet`. NETWORKS 5.3, 5.4; CBAM: Woo et al., arXiv:1807.06521.
+Called from `training.systems.dsnet_training`. NETWORKS 5.3, 5.4; CBAM: Woo et al., arXiv:1807.06521.
 Shape suffixes: B batch, C channel, J row, I column; 1 one channel, 2 two.
 """
 

@@ -4,7 +4,7 @@
 - Critic: the VGG-like stack of SRGAN, four stages of which each halves the image.
 - It teaches itself: images are blurred and thinned out, and it learns to undo that (`degraded`).
 
-Called from `training.systems.dsnet`. Ledig et al., arXiv:1609.04802; NETWORKS 5.2.
+Called from `training.systems.dsnet_training`. Ledig et al., arXiv:1609.04802; NETWORKS 5.2.
 Shape suffixes: B batch, C channel, J row, I column; 1 one channel.
 """
 
