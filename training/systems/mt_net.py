@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,9 +58,12 @@ from training.systems.mt_net_served import (
     ROI,
     Classifier,
     Segmenter,
+    alone,
     binarised,
     served_model,
 )
+
+HEADLINE_READERS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,14 +161,26 @@ class MtNetRecipe:
 
         Headline are the former: of two readers, two thirds are both, so that the mask is what the more timid one drew.
         """
-        patients = sources.lidc_split.validation
-        three = replace(self.choice, readers=3).slices(sources, patients)
-        outcome = self._judged(three, model, "validation patients' LIDC slices of three readers or more")
-        tell("slices of three readers or more are measured")
-        two = self._judged(
-            self.choice.slices(sources, patients), model, "validation patients' LIDC slices of two readers or more"
-        )
-        return replace(outcome, figures={**outcome.figures, "two_readers_or_more": two.figures})
+        share, rule, served = self.choice.share, self.choice.rule, self.served(model)
+        slices = self.choice.slices(sources, sources.lidc_split.validation)
+        three = [s for s in slices if len(s.readers_RJI) >= HEADLINE_READERS]
+        data = f"LIDC slices of validation patients, {HEADLINE_READERS} readers or more"
+        outcome = judging.evaluate(three, served, share=share, rule=rule, data=data)
+        tell(f"{len(three)} {data}")
+        cases = judging.judge(slices, served, share=share, rule=rule)
+        coarse = judging.judge(slices, [alone(served[0])], share=share, rule=rule)
+        tell(f"{len(slices)} of two readers or more")
+        pairs = list(zip(cases, coarse, strict=True))
+        headline = [pair for pair in pairs if len(pair[0].slice.readers_RJI) >= HEADLINE_READERS]
+        everything = {
+            "slices": len(cases),
+            "segmentation": judging.segmentation_figures(cases),
+            **_beside_coarse(pairs),
+        }
+        if any(not np.isnan(case.malignancy) for case in cases):
+            everything["malignancy"] = judging.malignancy_figures(cases)
+        figures = {**outcome.figures, **_beside_coarse(headline), "two_readers_or_more": everything}
+        return replace(outcome, figures=figures)
 
     def served(self, model: Modules) -> tuple[Served, ...]:
         """The coarse model, which feeds the two others, and those of these that are trained."""
@@ -256,22 +272,16 @@ class MtNetRecipe:
             "auc": area_under_roc(torch.cat(scores).numpy()[known], samples.malignant_N[known] == 1),
         }
 
-    def _judged(self, slices: Sequence[Slice], model: Modules, data: str) -> Outcome:
-        """Figures of the system, of the coarse network alone, and of what the fine one gains, slice by slice."""
-        share, rule = self.choice.share, self.choice.rule
-        served = self.served(model)
-        outcome = judging.evaluate(slices, served, share=share, rule=rule, data=data)
-        alone = Served(
-            contract=replace(served[0].contract, roles=("segmentation",)),
-            module=served[0].module,
-            maximum_batch=MAXIMUM_BATCH,
-        )
-        fine, coarse = (judging.judge(slices, chain, share=share, rule=rule) for chain in (served, [alone]))
-        gains: dict[str, list[float]] = {}
-        for one, other in zip(fine, coarse, strict=True):
-            gains.setdefault(one.slice.patient_id, []).append(one.overlap.dice - other.overlap.dice)
-        more = {"coarse": judging.segmentation_figures(coarse), "dice_gain_over_coarse": figure(gains, mean).to_json()}
-        return replace(outcome, figures=outcome.figures | more)
+
+def _beside_coarse(pairs: Sequence[tuple[judging.SliceCase, judging.SliceCase]]) -> dict[str, Any]:
+    """Figures of the coarse network alone, and what the system gains over it; pairs of (system, coarse)."""
+    gains: dict[str, list[float]] = {}
+    for one, other in pairs:
+        gains.setdefault(one.slice.patient_id, []).append(one.overlap.dice - other.overlap.dice)
+    return {
+        "coarse": judging.segmentation_figures([other for _, other in pairs]),
+        "dice_gain_over_coarse": figure(gains, mean).to_json(),
+    }
 
 
 def poly(share: float, warm_up: float, power: float = 0.9) -> float:

@@ -5,6 +5,8 @@ Called from `training.systems.mt_net`. Shape suffixes: B batch, J row, I column.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -54,6 +56,11 @@ def served_model(name: str, module: nn.Module, roles: tuple[str, ...], *, fed: b
         module=module,
         maximum_batch=MAXIMUM_BATCH,
     )
+
+
+def alone(coarse: Served) -> Served:
+    """The coarse model as if it were the system's segmenter, to be measured."""
+    return replace(coarse, contract=replace(coarse.contract, roles=("segmentation",)))
 
 
 class Segmenter(nn.Module):
