@@ -119,7 +119,9 @@ def ct_of(segmentation: Segmentation, cts: Mapping[str, SeriesHeader]) -> Series
     """
     named = [cts[uid] for uid in sorted(segmentation.referenced_series) if uid in cts]
     if segmentation.referenced_series and not named:
-        raise SegmentationRefused("seg.ct-missing", "the series that it was drawn on is not in the folder")
+        raise SegmentationRefused(
+            "seg.ct-missing", "the series that it was drawn on is not among the CTs of the folder"
+        )
     frame = segmentation.frame_of_reference_uid
     alike = [ct for ct in named or cts.values() if frame and {frame} == {s.frame_of_reference_uid for s in ct.slices}]
     if not alike:

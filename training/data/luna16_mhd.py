@@ -45,6 +45,12 @@ class TableBroken(TrainingError):
     code = "luna16.table"
 
 
+class VolumeUnreadable(TrainingError):
+    """The .raw or .zraw of a volume is missing, too short or broken."""
+
+    code = "luna16.pixels"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
     """A place in a table; `diameter_mm` is 0 where it is not known, `is_nodule` is false for exclusions."""
@@ -188,12 +194,14 @@ def read(scan: Luna16Scan, lidc: LidcScan | None = None) -> KnownSeries:
 
     Raises
     ------
-    RuntimeError : the .raw is missing or too short
+    VolumeUnreadable : see there
     OutlinesMisplaced : `lidc` is another scan
     """
-    hu: HuArray = np.clip(np.rint(sitk.GetArrayFromImage(sitk.ReadImage(str(scan.path)))), AIR_HU, 32767).astype(
-        np.int16
-    )
+    try:
+        values = sitk.GetArrayFromImage(sitk.ReadImage(str(scan.path)))
+    except RuntimeError as error:
+        raise VolumeUnreadable(f"the voxels of {scan.path.name} cannot be read") from error
+    hu: HuArray = np.clip(np.rint(values), AIR_HU, np.iinfo(np.int16).max).astype(np.int16)
     hu.setflags(write=False)
     nodules, excluded = nodules_of(scan, lidc)
     return KnownSeries(

@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from training.data import deeplesion, luna16_mhd, phantom_folder
 from training.data.ct_series import Tell
 from training.data.inspection import dicom, packs, tables
-from training.data.inspection.verdict import Inspection, Kind, SplitPlan
+from training.data.inspection.verdict import Inspection, SplitPlan
+from training.data.kinds import MARKERS, Kind, marked_kind
 from training.errors import TrainingError
 
-__all__ = ["Inspection", "Kind", "NothingFound", "SplitPlan", "inspect"]
+__all__ = ["Inspection", "NothingFound", "SplitPlan", "inspect"]
 
 
 class NothingFound(TrainingError):
@@ -28,13 +28,13 @@ class NothingFound(TrainingError):
     code = "data.nothing"
 
 
-MARKERS: Mapping[Kind, tuple[str, Callable[[Path, Tell], Inspection]]] = {
-    Kind.LUNA16_NODULES: (packs.NODULES, packs.luna16_nodules),
-    Kind.LIDC_SLICES: (packs.SLICES, packs.lidc_slices),
-    Kind.DEEPLESION: (deeplesion.TABLE, tables.deeplesion_folder),
-    Kind.LUNA16: (luna16_mhd.ANNOTATIONS, tables.luna16_folder),
+INSPECTORS: Mapping[Kind, Callable[[Path, Tell], Inspection]] = {
+    Kind.LUNA16_NODULES: packs.luna16_nodules,
+    Kind.LIDC_SLICES: packs.lidc_slices,
+    Kind.DEEPLESION: tables.deeplesion_folder,
+    Kind.LUNA16: tables.luna16_folder,
+    Kind.PHANTOMS: dicom.phantoms,
 }
-"""The file that tells a kind, and who inspects it."""
 
 
 def inspect(folder: Path, tell: Tell) -> tuple[Inspection, ...]:
@@ -49,25 +49,13 @@ def inspect(folder: Path, tell: Tell) -> tuple[Inspection, ...]:
     NothingFound : nothing of any kind is there
     TrainingError : a table is broken
     """
-    found = _by_marker(folder, tell)
+    kind = marked_kind(folder)
+    if kind is not None:
+        return (INSPECTORS[kind](folder, tell),)
+    parts = {part: marked_kind(part) for part in sorted(folder.iterdir()) if part.is_dir()}
+    found = [INSPECTORS[kind](part, tell) for part, kind in parts.items() if kind is not None]
+    for part in [part for part, kind in parts.items() if kind is None] if found else [folder]:
+        found += dicom.inspect(part, tell)
     if not found:
-        for part in sorted(path for path in folder.iterdir() if path.is_dir()):
-            found += _by_marker(part, tell)
-        taken = {inspection.folder for inspection in found}
-        rest = [part for part in sorted(folder.iterdir()) if part.is_dir() and part not in taken] if taken else [folder]
-        for part in rest:
-            found += dicom.inspect(part, tell)
-    if not found:
-        raise NothingFound(
-            f"{folder} holds no DICOM series and none of {', '.join(name for name, _ in MARKERS.values())}"
-        )
+        raise NothingFound(f"{folder} holds no DICOM series and none of {', '.join(MARKERS.values())}")
     return tuple(found)
-
-
-def _by_marker(folder: Path, tell: Tell) -> list[Inspection]:
-    for marker, look in MARKERS.values():
-        if (folder / marker).is_file():
-            return [look(folder, tell)]
-    if list(folder.glob(f"*/{phantom_folder.TRUTH}")) or (folder / phantom_folder.TRUTH).is_file():
-        return [dicom.phantoms(folder)]
-    return []

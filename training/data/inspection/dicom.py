@@ -9,7 +9,8 @@ from inference.series import SeriesHeader
 from training.data import dicom_pairs, lidc, lidc_sqlite, phantom_folder
 from training.data.ct_series import Tell, eligibility_of, refusal_of, series_below
 from training.data.dicom_pairs import SEG, DicomPair
-from training.data.inspection.verdict import Fact, Inspection, Kind, concluded, fact_of
+from training.data.inspection.verdict import Fact, Inspection, concluded, fact_of
+from training.data.kinds import Kind
 from training.data.known import Refusal
 from training.data.lidc import LidcSeries
 from training.data.lidc_sqlite import LidcMissing, LidcScan
@@ -27,17 +28,18 @@ def inspect(folder: Path, tell: Tell) -> list[Inspection]:
     inspections = [_lidc_series(folder, known, list(scans.values()))] if known else []
     marked: set[str] = set()
     if any(one.modality == SEG for one in others):
-        found = list(dicom_pairs.found_in(series))
+        found = list(dicom_pairs.found_in(others))
         marked = {one.series_uid for one in found if isinstance(one, DicomPair)}
         inspections.append(_pairs(folder, found))
     bare = [one for one in others if one.modality == CT and one.series_instance_uid not in marked]
     return inspections + ([_bare(folder, bare)] if bare else [])
 
 
-def phantoms(folder: Path) -> Inspection:
+def phantoms(folder: Path, tell: Tell) -> Inspection:
     """Phantoms with their truth."""
     found = list(phantom_folder.find(folder))
     usable = [one for one in found if isinstance(one, PhantomSeries)]
+    tell(len(found), len(found))
     return concluded(
         folder,
         Kind.PHANTOMS,

@@ -13,12 +13,12 @@ import numpy as np
 
 from training.data import splits
 from training.data.ct_series import Tell
-from training.data.inspection.verdict import Fact, Inspection, Kind, concluded
+from training.data.inspection.verdict import Fact, Inspection, concluded
+from training.data.kinds import MARKERS, Kind
 from training.data.known import Refusal
 from training.data.luna16 import DEMO_PATIENTS, EDGE
 from training.data.splits import Split
 
-NODULES, SLICES = "nodules.csv", "slices.jsonl.gz"
 PIXELS = "slices.npz"
 HERE = Path(__file__).parent.parent
 LUNA16_SPLIT, LIDC_SPLIT = HERE / "luna16_split.json", HERE / "lidc_split.json"
@@ -28,7 +28,7 @@ BROKEN = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
 
 def luna16_nodules(folder: Path, tell: Tell) -> Inspection:
     """Patches of 50 mm with masks."""
-    rows = list(csv.DictReader((folder / NODULES).read_text(encoding="utf-8").splitlines()))
+    rows = list(csv.DictReader((folder / MARKERS[Kind.LUNA16_NODULES]).read_text(encoding="utf-8").splitlines()))
     names = sorted({row.get("file", "") for row in rows})
     found: list[Fact | Refusal] = []
     for number, name in enumerate(names, start=1):
@@ -39,7 +39,7 @@ def luna16_nodules(folder: Path, tell: Tell) -> Inspection:
 
 def lidc_slices(folder: Path, tell: Tell) -> Inspection:
     """Slices with all readers' outlines."""
-    with gzip.open(folder / SLICES, "rt", encoding="utf-8") as lines:
+    with gzip.open(folder / MARKERS[Kind.LIDC_SLICES], "rt", encoding="utf-8") as lines:
         texts = list(lines)
     try:
         with np.load(folder / PIXELS) as pack:

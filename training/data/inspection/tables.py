@@ -8,7 +8,8 @@ from pathlib import Path
 from training.data import deeplesion, lidc_sqlite, luna16_mhd
 from training.data.ct_series import Tell
 from training.data.deeplesion import DeepLesionSeries
-from training.data.inspection.verdict import Fact, Inspection, Kind, concluded, fact_of
+from training.data.inspection.verdict import Fact, Inspection, concluded, fact_of
+from training.data.kinds import Kind
 from training.data.known import Refusal
 from training.data.lidc import OutlinesMisplaced
 from training.data.lidc_sqlite import LidcMissing

@@ -5,27 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from training.data import splits
 from training.data.folds import COUNT, make_folds
+from training.data.kinds import Kind
 from training.data.known import KnownNodule, Refusal
 from training.data.splits import Split
 from training.labels.malignancy import Label, label
-
-
-class Kind(StrEnum):
-    """What a folder is."""
-
-    LUNA16_NODULES = "luna16_nodules"
-    LIDC_SLICES = "lidc_slices"
-    LIDC = "lidc-idri"
-    LUNA16 = "luna16"
-    DEEPLESION = "deeplesion"
-    DICOM_PAIRS = "dicom-pairs"
-    PHANTOMS = "phantoms"
-    BARE_CTS = "ct-without-marks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,10 @@ from tests.unit.training.data.test_deeplesion import ROW
 from tests.unit.training.data.test_deeplesion import a_folder as a_deeplesion_folder
 from tests.unit.training.data.test_luna16_mhd import a_folder as a_luna16_folder
 from tests.unit.training.data.test_phantom_folder import a_phantom
-from training.data.inspection import Inspection, Kind, NothingFound, inspect
+from training.data.inspection import Inspection, NothingFound, inspect
 from training.data.inspection.packs import LUNA16_SPLIT
 from training.data.inspection.verdict import Fact, concluded
+from training.data.kinds import Kind
 from training.data.known import Refusal
 from training.data.splits import load
 from training.labels.malignancy import Label

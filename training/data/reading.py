@@ -1,0 +1,150 @@
+"""Training sets from a folder of any kind: whole series with their nodules, one after the other.
+
+Whatever `pulmonode-train data check` calls usable comes out here, as the patches of the 3-D systems or the slices of
+the 2-D ones. The shared packs have their own readers (`training.data.luna16`, `training.data.slices`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from inference.errors import InferenceError
+from training.data import deeplesion, dicom_pairs, lidc, lidc_sqlite, luna16_mhd, phantom_folder
+from training.data.ct_series import series_below
+from training.data.kinds import Kind, marked_kind
+from training.data.known import KnownSeries, Refusal
+from training.data.known_patches import patch_of
+from training.data.known_slices import largest_slice_of
+from training.data.lidc_sqlite import LidcMissing, LidcScan
+from training.data.luna16 import Nodule
+from training.data.luna16_mhd import Luna16Scan
+from training.data.slices import Slice
+from training.errors import TrainingError
+
+Pending = tuple[str, Callable[[], KnownSeries]]
+"""What a series is called, and how to read it."""
+
+
+PACKS = {Kind.LUNA16_NODULES, Kind.LIDC_SLICES}
+
+
+class PackedFolder(TrainingError):
+    """The folder holds patches or slices instead of series."""
+
+    code = "data.packed"
+
+
+def nodules_in(folder: Path, refuse: Callable[[Refusal], object]) -> Iterator[Nodule]:
+    """The nodules of a folder that somebody drew, as patches.
+
+    Parameters
+    ----------
+    folder : LIDC-IDRI, LUNA16 or CTs with segmentations
+    refuse : told of everything that is not used
+    """
+    for series in known_series(folder, refuse):
+        for nodule in series.nodules:
+            patch = patch_of(series, nodule)
+            if patch is None:
+                refuse(_undrawn(nodule.nodule_id))
+            else:
+                yield patch
+
+
+def slices_in(folder: Path, refuse: Callable[[Refusal], object]) -> Iterator[Slice]:
+    """The largest slice of each nodule of a folder that somebody drew; see `nodules_in`."""
+    for series in known_series(folder, refuse):
+        for nodule in series.nodules:
+            largest = largest_slice_of(series, nodule)
+            if largest is None:
+                refuse(_undrawn(nodule.nodule_id))
+            else:
+                yield largest
+
+
+def known_series(folder: Path, refuse: Callable[[Refusal], object]) -> Iterator[KnownSeries]:
+    """All series of a folder that have marks, one at a time, for each takes hundreds of megabytes.
+
+    Parameters
+    ----------
+    refuse : told of everything that is not used; nothing that is wrong with one series stops the reading
+
+    Raises
+    ------
+    PackedFolder : there are no whole series in it
+    TrainingError : a table of the folder is broken
+    """
+    kind = marked_kind(folder)
+    if kind in PACKS:
+        raise PackedFolder(f"{folder} is a pack of {kind}, which its own reader reads")
+    for one in FINDERS[kind](folder):
+        if isinstance(one, Refusal):
+            refuse(one)
+            continue
+        name, read = one
+        try:
+            series = read()
+        except (InferenceError, TrainingError) as error:
+            refuse(Refusal(code=error.code, subject=name, text=str(error)))
+        else:
+            yield series
+
+
+def _dicom(folder: Path) -> Iterator[Pending | Refusal]:
+    """Series of LIDC-IDRI, and other CTs with segmentations."""
+    series = series_below(folder)
+    scans = _lidc([one.series_instance_uid for one in series])
+    known = {scan.series_uid for scan in scans}
+    for found in lidc.found_in([one for one in series if one.series_instance_uid in known], scans):
+        yield found if isinstance(found, Refusal) else (found.scan.series_uid, partial(lidc.read, found))
+    for pair in dicom_pairs.found_in([one for one in series if one.series_instance_uid not in known]):
+        yield pair if isinstance(pair, Refusal) else (pair.series_uid, partial(dicom_pairs.read, pair))
+
+
+def _luna16(folder: Path) -> Iterator[Pending | Refusal]:
+    for scan in luna16_mhd.find(folder, _patients()):
+        yield scan if isinstance(scan, Refusal) else (scan.series_uid, partial(_luna16_series, scan))
+
+
+def _luna16_series(scan: Luna16Scan) -> KnownSeries:
+    drawn = _lidc([scan.series_uid])
+    return luna16_mhd.read(scan, drawn[0] if drawn else None)
+
+
+def _deeplesion(folder: Path) -> Iterator[Pending | Refusal]:
+    for series in deeplesion.find(folder):
+        yield series if isinstance(series, Refusal) else (series.folder.name, partial(deeplesion.read, series))
+
+
+def _phantoms(folder: Path) -> Iterator[Pending | Refusal]:
+    for phantom in phantom_folder.find(folder):
+        yield phantom if isinstance(phantom, Refusal) else (phantom.series_uid, partial(phantom_folder.read, phantom))
+
+
+FINDERS: Mapping[Kind | None, Callable[[Path], Iterator[Pending | Refusal]]] = {
+    None: _dicom,
+    Kind.LUNA16: _luna16,
+    Kind.DEEPLESION: _deeplesion,
+    Kind.PHANTOMS: _phantoms,
+}
+
+
+def _lidc(series_uids: Sequence[str]) -> tuple[LidcScan, ...]:
+    """What LIDC-IDRI knows of these series; nothing if it is not installed."""
+    try:
+        return lidc_sqlite.read(lidc_sqlite.database(), series_uids)
+    except LidcMissing:
+        return ()
+
+
+def _patients() -> dict[str, str]:
+    try:
+        return lidc_sqlite.patients(lidc_sqlite.database())
+    except LidcMissing:
+        return {}
+
+
+def _undrawn(nodule_id: str) -> Refusal:
+    return Refusal(code="nodule.not-drawn", subject=nodule_id, text="nobody has drawn it, so there is no mask to learn")
