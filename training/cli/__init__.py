@@ -19,11 +19,12 @@ import typer
 from rich.console import Console
 
 from inference.errors import InferenceError
-from training.cli import cards, data, fit, measure, reproduce
+from training.cli import cards, data, fit, label, measure, reproduce
 from training.errors import TrainingError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train, evaluate and export the models. Offline.")
 app.add_typer(data.data_app, name="data")
+app.add_typer(label.label_app, name="label")
 app.command("recipes")(fit.show_recipes)
 app.command("fit")(fit.fit)
 app.command("evaluate")(measure.evaluate)
