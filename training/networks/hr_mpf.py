@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -187,7 +187,11 @@ class _Blocks(nn.Module):
         self.branches = nn.ModuleList(nn.Sequential(*(_BasicBlock(width) for _ in range(count))) for width in widths)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        return [branch(map_BCJI) for branch, map_BCJI in zip(self.branches, maps, strict=True)]
+        return _through(self.branches, maps)
+
+
+def _through(modules: nn.ModuleList, maps: Sequence[Tensor]) -> list[Tensor]:
+    return [module(map_BCJI) for module, map_BCJI in zip(modules, maps, strict=True)]
 
 
 class _Progressive(nn.Module):
@@ -259,8 +263,7 @@ class _Sums(nn.Module):
         )
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        parts = [[way(map_BCJI) for way, map_BCJI in zip(ways, maps, strict=True)] for ways in self.ways]
-        return [relu(torch.stack(part).sum(0)) for part in parts]
+        return [relu(torch.stack(_through(cast(nn.ModuleList, ways), maps)).sum(0)) for ways in self.ways]
 
 
 def _way(widths: Sequence[int], source: int, target: int) -> nn.Module:
