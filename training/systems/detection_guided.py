@@ -77,8 +77,7 @@ from training.sources import Sources
 from training.system import Losses, Memory, Modules, Phase, Settings, System, Turn, constant
 
 MODEL = "detection_guided"
-BATCH = 10
-LEARNING_RATE, WEIGHT_DECAY = 1e-3, 1e-8
+BATCH, WEIGHT_DECAY = 10, 1e-8
 DECAY, DECAY_EPOCHS = 0.75, 5
 GENTLE = 0.3
 """Highest rate of the adaptation, as a share of the pre-training's."""
@@ -131,6 +130,7 @@ class DetectionGuidedRecipe:
     adaptations, transfers : branches of these phases
     drawn, empty : how many slices of a LUNA16 nodule at most, and next to it; None as in `slices_around`
     variation : of the crops
+    learning_rate : the highest one
     rate : of the pre-training; the paper's is constant
     parting, look : of the clinical set
     """
@@ -146,6 +146,7 @@ class DetectionGuidedRecipe:
     drawn: int | None = None
     empty: int | None = None
     variation: Variation = Variation(shift=0, turns=FLIPS)
+    learning_rate: float = 1e-3
     rate: Literal["constant", "cosine"] = "constant"
     parting: Parting = Parting.BY_PATIENT
     look: Look = Look.LOW_DOSE_SHARP
@@ -287,7 +288,7 @@ def _optimisers(recipe: DetectionGuidedRecipe, model: Modules) -> dict[str, Opti
         network = _network(model, branch)
         frozen = {id(parameter) for block in _blocks(network, branch) for parameter in block.parameters()}
         learnt = [parameter for parameter in network.parameters() if id(parameter) not in frozen]
-        optimisers[branch.name] = Adam(learnt, LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        optimisers[branch.name] = Adam(learnt, recipe.learning_rate, weight_decay=WEIGHT_DECAY)
     return optimisers
 
 
@@ -388,9 +389,15 @@ def cpu() -> DetectionGuidedRecipe:
 
 
 def smoke() -> DetectionGuidedRecipe:
-    """Seconds, for tests: shows that all phases learn."""
+    """A minute, for tests: shows that all phases learn."""
     return dataclasses.replace(
-        cpu(), name="detection_guided_smoke", network=detection_guided_tiny(), epochs=(6, 1, 2), drawn=1, empty=1
+        cpu(),
+        name="detection_guided_smoke",
+        network=detection_guided_tiny(),
+        epochs=(2, 1, 1),
+        drawn=1,
+        empty=1,
+        learning_rate=4e-3,
     )
 
 
