@@ -81,6 +81,12 @@ def test_a_series_of_no_known_patient_is_its_own_patient(tmp_path: Path) -> None
     assert scan.patient_id == SERIES
 
 
+def test_the_demo_s_patient_is_refused(tmp_path: Path) -> None:
+    (refused,) = find(a_folder(tmp_path), {SERIES: "LIDC-IDRI-0001"})
+    assert isinstance(refused, Refusal)
+    assert refused.code == "patient.demo"
+
+
 def test_exclusions_are_no_nodules_and_may_have_no_diameter(tmp_path: Path) -> None:
     series = read(the_scan(a_folder(tmp_path, excluded="-1")))
     assert (len(series.nodules), len(series.excluded)) == (1, 1)
