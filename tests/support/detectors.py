@@ -5,22 +5,46 @@ Probability = how much brighter the neighbourhood is than its surroundings. No t
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from inference.contract import Contract, Detection, Intensity, SeriesLimits, TensorSpec
+from inference.onnx import OnnxPredictor
 from inference.registry import Member, ModelRepository
+from tests.support.releases import add_model, golden_file
 
 EDGE = 64
+STEEPNESS = 40.0
+"""How sharply probability rises at the edge of a ball."""
 NEAR, FAR = 5, 21
 """Edges of the two boxes that are compared, voxels of 1 mm; finds balls of about 8 to 20 mm."""
 
 
 def ball_repository(path: Path) -> Path:
     """Publish the detector as `jnsc`, with a head that calls every candidate a benign nodule."""
-    models = ModelRepository(path)
+    ModelRepository(path).publish(*ball_members(STEEPNESS))
+    return path
+
+
+def ball_release(folder: Path, steepness: float) -> Path:
+    """Write a release of the same system with another steepness, so with another file; its golden case is noise."""
+    with tempfile.TemporaryDirectory() as place:
+        trial = ModelRepository(Path(place))
+        trial.publish(*ball_members(steepness))
+        for member in ball_members(steepness):
+            contract = member.contract
+            noise = np.random.default_rng(0).random((1, *contract.inputs[0].shape), np.float32)
+            inputs = {contract.inputs[0].name: noise}
+            answer = OnnxPredictor(trial).infer(contract.model, 1, inputs, ["probability"])
+            add_model(folder, contract, member.artefact, golden_file(inputs, answer))
+    return folder
+
+
+def ball_members(steepness: float) -> tuple[Member, Member]:
+    """The detector and its head, to be published."""
     head = Contract(
         model="jnsc_head",
         version=1,
@@ -33,6 +57,7 @@ def ball_repository(path: Path) -> Path:
         roles=("malignancy",),
         classes=("benign", "malignant", "non-nodule"),
         label_rule="nothing was learned",
+        evaluation={"parity": 1e-4},
     )
     detector = Contract(
         model="jnsc",
@@ -66,12 +91,12 @@ def ball_repository(path: Path) -> Path:
         ),
         features=(("v1", 1, 2),),
         head="jnsc_head",
+        evaluation={"parity": 1e-4},
     )
-    models.publish(Member(contract=detector, artefact=_detector()), Member(contract=head, artefact=_head()))
-    return path
+    return Member(contract=detector, artefact=_detector(steepness)), Member(contract=head, artefact=_head())
 
 
-def _detector() -> bytes:
+def _detector(steepness: float) -> bytes:
     nodes = []
     for name, edge in (("near", NEAR), ("far", FAR)):
         source = "window"
@@ -88,7 +113,7 @@ def _detector() -> bytes:
         helper.make_node("Sigmoid", ["logit"], ["probability"]),
     ]
     cube = ["batch", 1, EDGE, EDGE, EDGE]
-    constants = {"level": 0.35, "steepness": 40.0}
+    constants = {"level": 0.35, "steepness": steepness}
     return _model(nodes, constants, ("window", cube), {"probability": cube, "v1": cube})
 
 
