@@ -28,7 +28,8 @@ def compared(
     share, rule : see `training.evaluation.slices.evaluate`
     """
     cases = {name: judge(slices, (one,), share=share, rule=rule) for name, one in variants.items()}
-    return {name: {**_figures(some), **_gain(some, cases[against])} for name, some in cases.items()}
+    figures = {name: {**_figures(some), **_gains(some, cases[against])} for name, some in cases.items()}
+    return {"against": against, "variants": figures}
 
 
 def _figures(cases: Cases) -> dict[str, Any]:
@@ -45,13 +46,15 @@ def _figures(cases: Cases) -> dict[str, Any]:
     return figures
 
 
-def _gain(cases: Cases, others: Cases) -> dict[str, Any]:
-    """Mean difference of Dice over all slices, empty ones included (1 if nothing is found there, else 0)."""
-    pairs: dict[str, list[tuple[SliceCase, SliceCase]]] = defaultdict(list)
-    for case, other in zip(cases, others, strict=True):
-        pairs[case.slice.patient_id].append((case, other))
-    both = {patient: [(a.overlap.dice, b.overlap.dice) for a, b in some] for patient, some in pairs.items()}
-    return {
-        "dice_of_all_slices": figure(both, lambda some: mean([a for a, _ in some])).to_json(),
-        "dice_gain": figure(both, lambda some: mean([a - b for a, b in some])).to_json(),
-    }
+def _gains(cases: Cases, others: Cases) -> dict[str, Any]:
+    """Mean differences of Dice, an empty slice counting 1 if nothing is found there and 0 otherwise."""
+    pairs = list(zip(cases, others, strict=True))
+    shown = [(case, other) for case, other in pairs if case.truth.any()]
+    return {"dice_gain_with_nodule": _gain(shown), "dice_gain_of_all": _gain(pairs)}
+
+
+def _gain(pairs: Sequence[tuple[SliceCase, SliceCase]]) -> dict[str, Any]:
+    gains: dict[str, list[float]] = defaultdict(list)
+    for case, other in pairs:
+        gains[case.slice.patient_id].append(case.overlap.dice - other.overlap.dice)
+    return figure(gains, mean).to_json()

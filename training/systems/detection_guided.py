@@ -16,7 +16,6 @@ say nothing about real other scanners.
 
 Beyond the paper: the malignancy answer (its loss runs over slices that show a nodule with a known label), crops of 64
 instead of 128 pixels, because the patches end there, and for CPUs turned and shifted crops and a rate that falls.
-Shape suffixes: B batch, N samples, J I space, 1 channel.
 """
 
 from __future__ import annotations
@@ -26,14 +25,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, cast
+from typing import Literal
 
-import numpy as np
-import torch
 from torch import nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from inference.contract import Contract, Intensity, RoiSlices, TensorSpec
 from training.data.clinical import (
     Look,
     Parting,
@@ -44,29 +40,14 @@ from training.data.clinical import (
     samples_with_presence,
     without_clinical,
 )
-from training.data.slices import (
-    CROP,
-    SPACING_MM,
-    WINDOW_HU,
-    Samples,
-    SliceBatch,
-    Variation,
-    drawing,
-    middle,
-    steps_per_epoch,
-)
+from training.data.slices import Samples, Variation, drawing, steps_per_epoch
 from training.evaluation.outcome import Outcome
 from training.evaluation.slices import evaluate
 from training.evaluation.variants import compared
 from training.labels.malignancy import LabelRule
-from training.losses.detection_guided import known_cross_entropy, smooth_dice_loss
-from training.losses.overlap import cross_entropy, logit_cross_entropy
-from training.metrics.overlap import counts
 from training.networks.detection_guided import (
-    Answers,
     DetectionGuided,
     DetectionGuidedConfig,
-    Evidence,
     Output,
     detection_guided_paper,
     detection_guided_reduced,
@@ -74,47 +55,32 @@ from training.networks.detection_guided import (
 )
 from training.served import Served
 from training.sources import Sources
-from training.system import Losses, Memory, Modules, Phase, Settings, System, Turn, constant
+from training.system import Memory, Modules, Phase, Settings, System, Turn, constant
+from training.systems.detection_guided_branches import (
+    PRETRAINED,
+    TRANSFERRED,
+    Block,
+    Branch,
+    losses,
+    mean_dice,
+    network_of,
+    optimiser_of,
+    served_as,
+    served_branch,
+)
 
-MODEL = "detection_guided"
-BATCH, WEIGHT_DECAY = 10, 1e-8
+BATCH = 10
 DECAY, DECAY_EPOCHS = 0.75, 5
 GENTLE = 0.3
 """Highest rate of the adaptation, as a share of the pre-training's."""
 
-MARGIN_MM = 5.0
-MAXIMUM_BATCH = 16
 SHARE, RULE = 0.5, LabelRule.MEAN_ROUNDED
+PLAIN = Output.PLAIN.value
 FLIPS = (0, 2, 5, 7)
 """Of the eight ways to put a square: as it is, half a turn, and both flips (paper 3: "random flips")."""
 
 VALIDATIONS = 5
 """Of a phase."""
-
-Block = Literal["s1", "s5", "s9", "c1", "fc"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Branch:
-    """A network that is trained in one of the phases.
-
-    Parameters
-    ----------
-    name : of its module
-    output : it is trained and used with
-    is_pretrained : starts from the pre-trained weights; False = from fresh ones
-    frozen : block that neither learns nor follows the data with its normalisation
-    combine : False = without feature combination blocks; such a branch starts from fresh weights
-    """
-
-    name: str
-    output: Output = Output.STD_PRIOR
-    is_pretrained: bool = True
-    frozen: Block | None = None
-    combine: bool = True
-
-
-PRETRAINED = Branch(name="pretrained", output=Output.PLAIN, is_pretrained=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +122,11 @@ class DetectionGuidedRecipe:
         """All networks of the system."""
         return (PRETRAINED, *self.adaptations, *self.transfers)
 
+    @property
+    def plain(self) -> Branch:
+        """The adapted network with a plain sigmoid, that the others are set against; else the pre-trained one."""
+        return next((branch for branch in self.adaptations if branch.output is Output.PLAIN), PRETRAINED)
+
     def system(self, sources: Sources) -> System:
         """What is trained, with its data."""
         pretraining, adaptation, transfer = self.epochs
@@ -183,7 +154,7 @@ class DetectionGuidedRecipe:
             optimisers=partial(_optimisers, self),
             phases=tuple(phase for phase in phases if phase.steps),
             validate=partial(_validated, self, validation),
-            served=lambda model: (_served(model, self.serves),),
+            served=lambda model: (served_branch(model, self.serves),),
         )
 
     def evaluate(self, sources: Sources, model: Modules, tell: Callable[[str], None]) -> Outcome:
@@ -193,35 +164,17 @@ class DetectionGuidedRecipe:
         patients = sources.luna16_split.validation
         tell("largest slices of validation patients")
         data = "LUNA16 nodules of validation patients, largest slice, 0.7 mm"
-        served = _served(model, self.serves)
+        served = served_branch(model, self.serves)
         outcome = evaluate(sources.luna16_slices(patients), (served,), share=SHARE, rule=RULE, data=data)
         tell("outputs and branches on slices in and next to the nodules of validation patients")
         slices = around_all(nodules_of(sources.nodules, patients), drawn=3, empty=2)
-        outputs = compared(slices, _variants(model, self), Output.PLAIN.value, share=SHARE, rule=RULE)
+        more = {
+            "outputs_of_the_served_weights": compared(slices, _outputs(model, self), PLAIN, share=SHARE, rule=RULE),
+            **compared(slices, _branches(model, self), self.plain.name, share=SHARE, rule=RULE),
+        }
         tell("clinical test lesions")
-        return Outcome(
-            figures={**outcome.figures, "outputs": outputs, "clinical": _clinical(self, sources, model)},
-            cases=outcome.cases,
-        )
-
-
-def losses(branch: Branch, model: Modules, batch: SliceBatch, memory: Memory) -> Losses:
-    """Dice + cross entropy of pixels + cross entropy of presence, each weighted 1 (paper 3, equation 7), + malignancy.
-
-    Presence follows from the mask: a slice shows a nodule or it does not.
-    """
-    network = _network(model, branch)
-    for block in _blocks(network, branch):
-        block.eval()
-    evidence: Evidence = network(batch.image_B1JI)
-    probability_B1JI = network.probability(evidence, branch.output)
-    present_B = batch.mask_B1JI.flatten(1).any(1)
-    return {
-        f"{branch.name}/dice": smooth_dice_loss(probability_B1JI, batch.mask_B1JI),
-        f"{branch.name}/pixels": cross_entropy(probability_B1JI, batch.mask_B1JI),
-        f"{branch.name}/presence": logit_cross_entropy(evidence.presence_B, present_B),
-        f"{branch.name}/malignancy": known_cross_entropy(evidence.malignancy_B, batch.malignant_B),
-    }
+        more["clinical"] = _clinical(self, sources, model)
+        return Outcome(figures={**outcome.figures, **more}, cases=outcome.cases)
 
 
 def fallen(share: float, epochs: int) -> float:
@@ -232,30 +185,6 @@ def fallen(share: float, epochs: int) -> float:
 def cosine(share: float) -> float:
     """From 1 to 0."""
     return 0.5 * (1.0 + math.cos(math.pi * share))
-
-
-def served_as(network: DetectionGuided, output: Output) -> Served:
-    """One network with one of the outputs."""
-    low, high = WINDOW_HU
-    image = (1, CROP, CROP)
-    answers = {"probability": image, "malignancy": (1,), "presence": (1,)}
-    contract = Contract(
-        model=MODEL,
-        version=1,
-        kind="slice-model",
-        file="1/model.onnx",
-        sha256="",
-        inputs=(TensorSpec(name="image", shape=image),),
-        outputs=tuple(TensorSpec(name=name, shape=shape) for name, shape in answers.items()),
-        system=MODEL,
-        roles=("segmentation", "malignancy"),
-        intensity=Intensity(window_hu=WINDOW_HU, mean_hu=low, sd_hu=high - low),
-        roi=RoiSlices(size_ji=(CROP, CROP), pixel_spacing_mm=SPACING_MM, margin_mm=MARGIN_MM, threshold=0.5),
-        label_rule="pixels of the reference mask of LUNA16 (nodules of three or more readers); malignant: mean of the "
-        "readers' ratings 3.5 or more, benign: 2.5 or less, others not used; present: the mask is not empty",
-        trained_on={"sources": ("LIDC-IDRI nodules of three or more readers through LUNA16 (CC BY 3.0)",)},
-    )
-    return Served(contract=contract, module=Answers(network, output), maximum_batch=MAXIMUM_BATCH)
 
 
 def _phase(
@@ -272,6 +201,10 @@ def _phase(
     )
 
 
+def _optimisers(recipe: DetectionGuidedRecipe, model: Modules) -> dict[str, Optimizer]:
+    return {branch.name: optimiser_of(model, branch, recipe.learning_rate) for branch in recipe.branches}
+
+
 def _built(recipe: DetectionGuidedRecipe) -> Modules:
     return nn.ModuleDict(
         {
@@ -279,17 +212,6 @@ def _built(recipe: DetectionGuidedRecipe) -> Modules:
             for branch in recipe.branches
         }
     )
-
-
-def _optimisers(recipe: DetectionGuidedRecipe, model: Modules) -> dict[str, Optimizer]:
-    """One per branch, without what is frozen."""
-    optimisers: dict[str, Optimizer] = {}
-    for branch in recipe.branches:
-        network = _network(model, branch)
-        frozen = {id(parameter) for block in _blocks(network, branch) for parameter in block.parameters()}
-        learnt = [parameter for parameter in network.parameters() if id(parameter) not in frozen]
-        optimisers[branch.name] = Adam(learnt, recipe.learning_rate, weight_decay=WEIGHT_DECAY)
-    return optimisers
 
 
 def _hand_on(recipe: DetectionGuidedRecipe, model: Modules, memory: Memory) -> None:
@@ -301,62 +223,31 @@ def _hand_on(recipe: DetectionGuidedRecipe, model: Modules, memory: Memory) -> N
 
 def _validated(recipe: DetectionGuidedRecipe, samples: Samples, model: Modules) -> dict[str, float]:
     """Mean Dice over validation patients' largest slices: of the served branch, and of the others by name."""
-    figures = {"dice": _dice(model, recipe.serves, samples)}
+    figures = {"dice": mean_dice(model, recipe.serves, samples)}
     others = [branch for branch in recipe.branches if branch != recipe.serves]
-    return figures | {f"dice_{branch.name}": _dice(model, branch, samples) for branch in others}
+    return figures | {f"dice_{branch.name}": mean_dice(model, branch, samples) for branch in others}
 
 
-def _dice(model: Modules, branch: Branch, samples: Samples) -> float:
-    network = _network(model, branch)
-    device = next(network.parameters()).device
-    scores: list[float] = []
-    for first in range(0, len(samples), MAXIMUM_BATCH):
-        images_NJI, masks_NJI = (
-            middle(a[first : first + MAXIMUM_BATCH]) for a in (samples.images_NJI, samples.masks_NJI)
-        )
-        evidence = network(torch.from_numpy(images_NJI[:, None]).to(device))
-        found_NJI = (network.probability(evidence, branch.output)[:, 0] >= 0.5).cpu().numpy()
-        scores += [counts(found, truth > 0).dice for found, truth in zip(found_NJI, masks_NJI, strict=True)]
-    return float(np.mean(scores))
+def _outputs(model: Modules, recipe: DetectionGuidedRecipe) -> dict[str, Served]:
+    """The served weights with each of the outputs."""
+    return {output.value: served_as(network_of(model, recipe.serves), output) for output in Output}
 
 
-def _variants(model: Modules, recipe: DetectionGuidedRecipe) -> dict[str, Served]:
-    """The served weights with each of the outputs, and each branch with its own."""
-    weights = _network(model, recipe.serves)
-    outputs = {output.value: served_as(weights, output) for output in Output}
-    return outputs | {f"branch {branch.name}": _served(model, branch) for branch in recipe.branches}
+def _branches(model: Modules, recipe: DetectionGuidedRecipe) -> dict[str, Served]:
+    """Each branch with its own output."""
+    return {branch.name: served_branch(model, branch) for branch in recipe.branches}
 
 
 def _clinical(recipe: DetectionGuidedRecipe, sources: Sources, model: Modules) -> dict[str, object]:
     lesions = clinical_set(nodules_of(sources.nodules, sources.luna16_split.train), recipe.parting).test
     slices = looking(around_all(lesions), recipe.look)
-    variants = {branch.name: _served(model, branch) for branch in recipe.branches}
     return {
         "patients": len({lesion.patient_id for lesion in lesions}),
         "lesions": len(lesions),
         "look": recipe.look.value,
         "parted": recipe.parting.value,
-        "branches": compared(slices, variants, PRETRAINED.name, share=SHARE, rule=RULE),
+        **compared(slices, _branches(model, recipe), PRETRAINED.name, share=SHARE, rule=RULE),
     }
-
-
-def _served(model: Modules, branch: Branch) -> Served:
-    return served_as(_network(model, branch), branch.output)
-
-
-def _network(model: Modules, branch: Branch) -> DetectionGuided:
-    return cast(DetectionGuided, model[branch.name])
-
-
-def _blocks(network: DetectionGuided, branch: Branch) -> tuple[nn.Module, ...]:
-    """The blocks that are frozen."""
-    if branch.frozen is None:
-        return ()
-    owner = network.classifier if branch.frozen in ("c1", "fc") else network.segmenter
-    return (getattr(owner, branch.frozen),)
-
-
-TRANSFERRED = Branch(name="transferred")
 
 
 def paper() -> DetectionGuidedRecipe:
