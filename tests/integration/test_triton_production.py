@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.errors import InferenceError, InputRefused, PredictorUnavailable
+from inference.errors import InferenceError, InputRefused, LoadRefused, PredictorUnavailable
 from inference.registry import ModelRepository
 from inference.triton import Retries, Tls, TritonPredictor
 from inference.triton.wheel import find_wheel, lay_out_backends
@@ -126,4 +126,11 @@ def test_a_client_without_one_is_not(known: TritonPredictor, url: str, models: M
 def test_model_control_is_for_the_administrator_only(known: TritonPredictor) -> None:
     with pytest.raises(InputRefused, match="restricted"):
         known.reload("doubler")
+    known.canary("doubler", 1)
+
+
+def test_whoever_knows_the_header_may_load(known: TritonPredictor) -> None:
+    with pytest.raises(LoadRefused, match="restricted"):
+        known.load("doubler")
+    known.load("doubler", {"triton-grpc-protocol-admin": "SECRET"})
     known.canary("doubler", 1)
