@@ -1,6 +1,6 @@
 """Asking 2-D models: intensity of the images, and models that answer each other's inputs first.
 
-Called from `inference.pipeline` and `training.evaluation`, so that what is evaluated is what is served.
+Called from `inference.outline`, `inference.rating` and `training.evaluation`: what is evaluated is what is served.
 """
 
 from __future__ import annotations

@@ -72,3 +72,9 @@ def test_the_doctor_finds_it_too(folder: Path) -> None:
         checks = {check["part"]: check for check in json.loads(done.stdout)}
         assert [checks[part]["is_well"] for part in ("models", "inference")] == [is_well, is_well]
         assert ("mt_net_coarse version 1, " if is_well else "no system 'unet'") in checks["inference"]["text"]
+
+
+def test_the_pipeline_of_a_series_is_explained_before_it_is_sent(folder: Path) -> None:
+    done = pulmonode("rule", "explain", str(folder / "ct"), "--config", str(folder / "mt_net.toml"), "--json")
+    (explained,) = json.loads(done.stdout)
+    assert (explained["verdict"], explained["pipeline"]) == ("chosen", "mt_net+hr_mpf")
