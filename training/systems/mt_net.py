@@ -1,7 +1,7 @@
 """MT-Net (paper 2) with its data, phases, served models and recipes.
 
 One run trains three networks: the coarse one; with it frozen, the classifier; from its weights, the fine one.
-`training.recipes` knows the recipes by name. Shape suffixes: B batch, J row, I column.
+`training.catalogue` knows the recipes by name. Shape suffixes: B batch, J row, I column.
 
 Where the paper is silent or cannot be followed (NETWORKS section 2.8, MB-DCNN for the first four)
 - learning rate falls as (1 - share)^0.9; a warm-up, because there are no pretrained weights
@@ -35,6 +35,7 @@ from training.data.slices import (
     samples_of,
     steps_per_epoch,
 )
+from training.data.splits import guard
 from training.evaluation import slices as judging
 from training.evaluation.outcome import Outcome
 from training.labels.consensus import TWO_THIRDS
@@ -46,6 +47,7 @@ from training.metrics.statistics import area_under_roc, figure, mean
 from training.networks.deeplab import DeepLab
 from training.networks.mt_net import ClassNet, MtNetConfig, mt_net_paper, mt_net_reduced, mt_net_tiny
 from training.networks.pretrained import CLASS_NAMES, DEEPLAB_NAMES, load_pretrained
+from training.schedule import poly
 from training.served import Served
 from training.sources import Sources
 from training.system import Losses, Memory, Modules, Phase, Settings, System, Turn
@@ -140,6 +142,7 @@ class MtNetRecipe:
     def system(self, sources: Sources) -> System:
         """Networks, phases and what is served."""
         patients = sources.lidc_split
+        guard(patients.train, patients.validation)
         known, held_back = (self._samples(sources, side) for side in (patients.train, patients.validation))
         rated = _kept(known, ~np.isnan(known.malignant_N))
         outlined = known if self.learns_uncertain else rated
@@ -256,21 +259,21 @@ class MtNetRecipe:
 
     @torch.no_grad()
     def _validate(self, model: Modules, samples: Samples) -> dict[str, float]:
-        """Mean Dice of both segmenters and the classifier's area under ROC; of random weights before their phase."""
-        images_N1JI = torch.from_numpy(middle(samples.images_NJI)[:, None])
+        """Mean Dice of the segmenters and the classifier's area under ROC; of random weights before their phase."""
+        _, class_epochs, fine_epochs = self.epochs
+        parts = torch.from_numpy(middle(samples.images_NJI)[:, None]).split(MAXIMUM_BATCH)
         truths_NJI = middle(samples.masks_NJI) >= ROI.threshold
-        coarse, fine, scores = [], [], []
-        for image_B1JI in images_N1JI.split(MAXIMUM_BATCH):
-            p_B1JI = torch.sigmoid(model[COARSE](image_B1JI))
-            coarse.append(p_B1JI)
-            fine.append(torch.sigmoid(self._fine_logits(model, image_B1JI, p_B1JI)))
-            scores.append(model[CLASSIFIER](image_B1JI, binarised(p_B1JI, self.binarise))[:, 0])
-        known = ~np.isnan(samples.malignant_N)
-        return {
-            "dice_coarse": mean_dice(torch.cat(coarse), truths_NJI),
-            "dice_fine": mean_dice(torch.cat(fine), truths_NJI),
-            "auc": area_under_roc(torch.cat(scores).numpy()[known], samples.malignant_N[known] == 1),
-        }
+        coarse = [coarse_probability(model, part) for part in parts]
+        figures = {"dice_coarse": mean_dice(torch.cat(coarse), truths_NJI)}
+        if fine_epochs:
+            fine = [torch.sigmoid(self._fine_logits(model, *both)) for both in zip(parts, coarse, strict=True)]
+            figures["dice_fine"] = mean_dice(torch.cat(fine), truths_NJI)
+        if class_epochs:
+            masks = [binarised(part, self.binarise) for part in coarse]
+            scores = torch.cat([model[CLASSIFIER](*both)[:, 0] for both in zip(parts, masks, strict=True)]).numpy()
+            known = ~np.isnan(samples.malignant_N)
+            figures["auc"] = area_under_roc(scores[known], samples.malignant_N[known] == 1)
+        return figures
 
 
 def _beside_coarse(pairs: Sequence[tuple[judging.SliceCase, judging.SliceCase]]) -> dict[str, Any]:
@@ -282,12 +285,6 @@ def _beside_coarse(pairs: Sequence[tuple[judging.SliceCase, judging.SliceCase]])
         "coarse": judging.segmentation_figures([other for _, other in pairs]),
         "dice_gain_over_coarse": figure(gains, mean).to_json(),
     }
-
-
-def poly(share: float, warm_up: float, power: float = 0.9) -> float:
-    """Factor of the learning rate: (1 - share)^power, times a straight rise over the warm-up."""
-    rise = min(1.0, (share + warm_up / 10) / (warm_up * 1.1)) if warm_up else 1.0
-    return float(rise * (1 - share) ** power)
 
 
 @torch.no_grad()
@@ -320,7 +317,7 @@ def _kept(samples: Samples, which_N: BoolArray) -> Samples:
 
 def mt_net_paper_recipe() -> MtNetRecipe:
     """The paper's sizes and schedule, for a GPU: 54.7 and 20.8 M parameters, 100 epochs each."""
-    return MtNetRecipe(name="mt_net_paper", networks=mt_net_paper(), epochs=(100, 100, 100))
+    return MtNetRecipe(name="mt_net_paper", networks=mt_net_paper(), epochs=(100, 100, 100), learns_uncertain=False)
 
 
 def mt_net_cpu() -> MtNetRecipe:
