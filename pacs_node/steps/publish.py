@@ -145,12 +145,15 @@ def rollback(models: ModelRepository, live: Live, system: str, tell: Tell) -> Sw
     version = record.rolled_back().active
     assert version is not None
     contracts = models.members(system, version)
-    is_live = True
+    served, is_live = _served(models, system), True
     try:
         if any(version not in models.served_versions(contract.model) for contract in contracts):
-            _load(live, models.serve(system, version, *_served(models, system)))
+            _load(live, models.serve(system, version, *served))
     except PredictorUnavailable:
         is_live = False
+    except InferenceError:
+        _tell_quietly(live, models.serve(system, *served), tell)
+        raise
     models.rollback(system)
     tell(f"active: version {version} of {system}; version {record.active} only ends the jobs planned with it")
     try:
