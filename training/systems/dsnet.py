@@ -56,12 +56,12 @@ def smoke() -> DsNetRecipe:
     return dataclasses.replace(
         cpu(),
         name="dsnet_smoke",
-        network=dataclasses.replace(dsnet_reduced(), width=4, detail=8, pixel_width=8),
+        network=dataclasses.replace(dsnet_reduced(), detail=8, pixel_width=8),
         teacher=dataclasses.replace(srgan_reduced(), blocks=1, width=8, critic_width=4, critic_hidden=16),
-        teaching=Teaching(epochs=(1, 1), batch=8, learning_rate=1e-3),
-        dice_epochs=2,
+        teaching=Teaching(epochs=(2, 1), batch=8, learning_rate=3e-3),
+        dice_epochs=8,
         epochs=4,
-        batch=4,
+        learning_rate=2e-3,
     )
 
 
