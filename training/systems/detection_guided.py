@@ -288,7 +288,7 @@ def smoke() -> DetectionGuidedRecipe:
         epochs=(2, 1, 1),
         drawn=1,
         empty=1,
-        learning_rate=4e-3,
+        learning_rate=1e-2,
     )
 
 
