@@ -28,7 +28,7 @@ def test_dice_on_the_soft_prediction_has_a_gradient_at_every_pixel() -> None:
     found = FOUND.clone().requires_grad_()
     losses = supervised_losses(found, MASK, SOFT, DICE_ALONE)
     assert list(losses) == ["dice"]
-    losses["dice"].backward()
+    losses["dice"].backward()  # type: ignore[no-untyped-call]
     assert found.grad is not None
     # d(1 - 2 I / S) = -2 (g S - I) / S^2 with I = 1.5, S = 4: -0.3125 in the mask, +0.1875 outside
     assert found.grad.flatten().tolist() == pytest.approx([-0.3125, -0.3125, 0.1875, 0.1875], abs=1e-4)

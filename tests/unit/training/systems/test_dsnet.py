@@ -1,0 +1,155 @@
+"""DSNet as a system: it learns, resumes exactly, is exported in one piece, and is judged by its soft masks too."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from tests.support.torch_slices import FakeSources, a_slice
+from training import checkpoint
+from training.export import onnx_of
+from training.loop import Moment, fit
+from training.losses.soft import SoftWeights
+from training.system import Modules
+from training.systems.dsnet import RECIPES, smoke, t3_unet
+from training.systems.dsnet_training import DsNetRecipe, Teaching, falling, repeated
+
+FLOOR = 0.6
+"""70 % of the median Dice of seeds 1 to 3."""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _sources(cache: Path, train: int = 32, validation: int = 8) -> FakeSources:
+    """Discs that four readers drew."""
+    radii = np.random.default_rng(0).uniform(5, 12, train + validation)
+    slices = [a_slice(n, radius=float(radius), readers=4) for n, radius in enumerate(radii)]
+    return FakeSources(slices[:train], slices[train:], cache=cache)
+
+
+def _tiny() -> DsNetRecipe:
+    """Four phases of one epoch of two steps each."""
+    recipe = smoke()
+    return dataclasses.replace(
+        recipe, teaching=dataclasses.replace(recipe.teaching, epochs=(1, 1), batch=2), dice_epochs=1, epochs=1, batch=2
+    )
+
+
+def test_the_smoke_recipe_learns(tmp_path: Path) -> None:
+    seen: list[Moment] = []
+    recipe = smoke()
+    fit(recipe.system(_sources(tmp_path / "cache")), recipe.settings, tmp_path, seen.append)
+    teacher = [moment.losses["content"] for moment in seen if "content" in moment.losses]
+    assert np.mean(teacher[-4:]) < 0.7 * teacher[0]
+    soft = [moment.losses["soft"] for moment in seen if moment.phase == "dsnet"]
+    assert np.mean(soft[-8:]) < np.mean(soft[:8]), "the same slices, in the last epoch and in the first"
+    dice = [moment.losses["dice"] for moment in seen if moment.phase == "dice"]
+    assert dice[-1] < 0.7 * dice[0]
+    assert seen[-1].figures["dice"] > FLOOR
+
+
+@pytest.mark.parametrize("stop", [1, 3, 5, 7])
+def test_a_run_that_was_stopped_in_any_phase_ends_as_one_that_was_not(tmp_path: Path, stop: int) -> None:
+    recipe, sources = _tiny(), _sources(tmp_path / "cache", train=4, validation=1)
+    system = recipe.system(sources)
+    assert [phase.name for phase in system.phases] == ["teacher", "teacher-gan", "dice", "dsnet"]
+    assert system.at(stop)[1] == 1, "in the middle of a phase of two steps"
+    whole = fit(system, recipe.settings, tmp_path / "whole", lambda moment: None)
+    fit(recipe.system(sources), recipe.settings, tmp_path / "parts", lambda moment: None, stop=stop)
+    parts = fit(recipe.system(sources), recipe.settings, tmp_path / "parts", lambda moment: None)
+    resumed = parts.model.state_dict()
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.model.state_dict().items())
+
+
+def test_the_teacher_is_frozen_once_the_segmenter_learns(tmp_path: Path) -> None:
+    recipe, sources = _tiny(), _sources(tmp_path / "cache", train=4, validation=1)
+    before = fit(recipe.system(sources), recipe.settings, tmp_path / "run", lambda moment: None, stop=4)
+    taught = {name: value.clone() for name, value in before.model["teacher"].state_dict().items()}
+    after = fit(recipe.system(sources), recipe.settings, tmp_path / "run", lambda moment: None)
+    assert all(torch.equal(taught[name], value) for name, value in after.model["teacher"].state_dict().items())
+
+
+def test_onnx_runtime_answers_as_torch_does_for_any_batch(tmp_path: Path) -> None:
+    recipe = smoke()
+    (served,) = recipe.system(_sources(tmp_path, train=4, validation=1)).served(_untrained(recipe, tmp_path))
+    session = onnxruntime.InferenceSession(onnx_of(served), providers=["CPUExecutionProvider"])
+    images = np.random.default_rng(0).random((3, 1, 64, 64), np.float32)
+    with torch.no_grad():
+        expected = served.module.eval()(torch.from_numpy(images)).numpy()
+    assert served.contract.roles == ("segmentation",)
+    for batch in (1, 3):
+        (found,) = session.run(["probability"], {"image": images[:batch]})
+        assert found.shape == (batch, 1, 64, 64)
+        assert np.abs(found - expected[:batch]).max() < recipe.parity
+
+
+def test_it_is_judged_by_its_soft_masks_and_its_teacher_too(tmp_path: Path) -> None:
+    recipe, sources = smoke(), _sources(tmp_path, train=4, validation=3)
+    figures = recipe.evaluate(sources, _untrained(recipe, tmp_path), print).figures
+    assert figures["segmentation"]["dice"]["patients"] == 3
+    assert figures["reader_agreement"]["slices"] == 3
+    assert (figures["soft_masks"]["slices"], figures["soft_masks"]["rejected"]) == (3, 0)
+    half, binary = (figures["soft_masks"][name]["value"] for name in ("mean_absolute_error", "of_the_binary_consensus"))
+    assert 0 < binary < 0.05 < half, "readers differ by a pixel; who knows nothing is off by a half"
+    assert figures["teacher"]["psnr_db"] < 20 < figures["teacher"]["psnr_db_of_bicubic"]
+
+
+def test_samples_are_learnt_from_with_soft_masks_of_the_network_s_grid(tmp_path: Path) -> None:
+    system = _tiny().system(_sources(tmp_path, train=4, validation=1))
+    batch = system.phases[-1].batch(0, {})
+    mask, soft = batch.mask_B1JI, batch.soft_B1JI  # type: ignore[attr-defined]
+    assert mask.shape == (2, 1, 64, 64)
+    assert soft.shape == (2, 1, 128, 128)
+    assert float((soft - repeated(mask, 2)).abs().mean()) < 0.02
+
+
+def test_a_repeated_mask_is_averaged_back_to_itself() -> None:
+    mask = torch.tensor([[1.0, 0.0], [0.0, 1.0]])[None, None]
+    large = repeated(mask, 2)
+    assert large[0, 0].tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]
+    assert torch.equal(torch.nn.functional.avg_pool2d(large, 2), mask)
+
+
+def test_the_rate_falls_to_nothing() -> None:
+    assert (falling(0.0), falling(1.0)) == (1.0, 0.0)
+    assert falling(0.5) == pytest.approx(0.5**0.9)
+
+
+def test_rows_without_a_teacher_have_no_phases_and_no_modules_for_one(tmp_path: Path) -> None:
+    recipe = t3_unet()
+    system = recipe.system(_sources(tmp_path, train=4, validation=1))
+    assert [phase.name for phase in system.phases] == ["dice", "dsnet"]
+    assert [turn.optimiser for turn in system.phases[0].turns] == ["segmenter"]
+    assert list(system.build()) == ["segmenter"]
+
+
+def test_each_row_of_table_3_adds_one_part() -> None:
+    rows = [RECIPES[f"dsnet_t3_{name}"]() for name in ("sr_input", "edrfm", "sdrfm", "soft_loss", "gan")]
+    assert [recipe.network.fusion for recipe in rows] == ["super-resolved", "efficient", *["selective"] * 3]
+    assert [(r.weights.soft, r.weights.adversarial) for r in rows] == [(0, 0), (0, 0), (0, 0), (100, 0), (100, 1)]
+    assert len({(recipe.epochs + recipe.dice_epochs, recipe.learning_rate) for recipe in rows}) == 1
+
+
+def test_recipes_bear_the_names_that_they_are_known_by() -> None:
+    assert {name: make().name for name, make in RECIPES.items()} == {name: name for name in RECIPES}
+
+
+def test_the_paper_s_recipe_is_the_literal_one() -> None:
+    recipe = RECIPES["dsnet_paper"]()
+    assert recipe.weights == SoftWeights(dice=0.5, soft=100.0, adversarial=1.0)
+    assert (recipe.batch, recipe.epochs, recipe.dice_epochs, recipe.learning_rate) == (1, 60, 0, 2e-4)
+    assert recipe.teaching == Teaching(epochs=(100, 20), batch=16, learning_rate=1e-4)
+    assert recipe.network.norm == "instance"
+
+
+def _untrained(recipe: DsNetRecipe, folder: Path) -> Modules:
+    system = recipe.system(_sources(folder, train=4, validation=1))
+    return checkpoint.fresh(system, recipe.settings.seed).model.eval()
