@@ -158,7 +158,7 @@ def losses(model: Modules, batch: SliceBatch, memory: Memory) -> Losses:
 
 def _validated(model: Modules, samples: Samples) -> dict[str, float]:
     images_N1JI = torch.from_numpy(middle(samples.images_NJI)[:, None])
-    parts = [torch.sigmoid(model[NETWORK](part)) for part in images_N1JI.split(MAXIMUM_BATCH)]
+    parts = [torch.sigmoid(model[NETWORK](part)) for part in torch.split(images_N1JI, MAXIMUM_BATCH)]
     return {"dice": mean_dice(torch.cat(parts), middle(samples.masks_NJI) >= THRESHOLD)}
 
 

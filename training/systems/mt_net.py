@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -204,7 +204,8 @@ class MtNetRecipe:
         segmenter = self.networks.segmenter
         fine = DeepLab(replace(segmenter, has_prior=True))
         model = Modules({COARSE: DeepLab(segmenter), CLASSIFIER: ClassNet(self.networks.classifier), FINE: fine})
-        return model.to(memory_format=torch.channels_last)  # faster on CPUs; the numbers are the same
+        # channels_last is faster on CPUs; torch's hints do not know the keyword
+        return cast(Modules, model.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
 
     def _phase(
         self,
@@ -261,7 +262,7 @@ class MtNetRecipe:
     def _validate(self, model: Modules, samples: Samples) -> dict[str, float]:
         """Mean Dice of the segmenters and the classifier's area under ROC; of random weights before their phase."""
         _, class_epochs, fine_epochs = self.epochs
-        parts = torch.from_numpy(middle(samples.images_NJI)[:, None]).split(MAXIMUM_BATCH)
+        parts = torch.split(torch.from_numpy(middle(samples.images_NJI)[:, None]), MAXIMUM_BATCH)
         truths_NJI = middle(samples.masks_NJI) >= ROI.threshold
         coarse = [coarse_probability(model, part) for part in parts]
         figures = {"dice_coarse": mean_dice(torch.cat(coarse), truths_NJI)}
