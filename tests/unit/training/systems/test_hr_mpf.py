@@ -19,8 +19,8 @@ from training.data.splits import LEAKY, SplitBroken
 from training.export import onnx_of
 from training.loop import Moment, fit
 from training.system import Memory, Modules, Settings
-from training.systems import hr_mpf
-from training.systems.hr_mpf import PAPER_TURNS, RECIPES, HrMpfRecipe, LossWeights, hr_mpf_smoke, put, sides
+from training.systems.hr_mpf import RECIPES, hr_mpf_smoke
+from training.systems.hr_mpf_training import PAPER_TURNS, HrMpfRecipe, LossWeights, put, sides
 
 FLOOR = 0.61
 """70 % of the median Dice of seeds 1 to 3 (0.88)."""
@@ -38,7 +38,7 @@ def _short(precision: Literal["float32", "bfloat16"] = "float32") -> HrMpfRecipe
 
 def _untrained(recipe: HrMpfRecipe) -> Modules:
     torch.manual_seed(0)
-    return hr_mpf.built(recipe)
+    return training_of.built(recipe)
 
 
 def _batch(recipe: HrMpfRecipe) -> SliceBatch:
@@ -78,7 +78,7 @@ def test_adabelief_takes_the_step_that_its_paper_describes() -> None:
     weight = nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         weight.weight.fill_(1.0)
-    (optimiser,) = hr_mpf.optimisers(recipe, nn.ModuleDict({"network": weight})).values()
+    (optimiser,) = training_of.optimisers(recipe, nn.ModuleDict({"network": weight})).values()
     (0.2 * weight.weight).sum().backward()
     optimiser.step()
     variance = (0.001 * (0.2 - 0.1) ** 2 + 1e-6) / 0.001
@@ -89,7 +89,7 @@ def test_the_network_s_turn_leaves_the_critic_without_gradient_and_is_moved_by_i
     recipe = dataclasses.replace(hr_mpf_smoke(), weights=LossWeights(boundary=0.0))
     model = _untrained(recipe)
     model["critic"].train()
-    losses = hr_mpf.network_losses(recipe, model, _batch(recipe), {})
+    losses = training_of.network_losses(recipe, model, _batch(recipe), {})
     assert losses.keys() == {"pixels", "malignancy", "adversarial"}
     losses["adversarial"].backward()
     assert all(weight.grad is None for weight in model["critic"].parameters())
@@ -99,7 +99,7 @@ def test_the_network_s_turn_leaves_the_critic_without_gradient_and_is_moved_by_i
 def test_the_critic_s_turn_leaves_the_network_without_gradient_and_nothing_in_the_memory() -> None:
     recipe = hr_mpf_smoke()
     model, memory, batch = _untrained(recipe), Memory(), _batch(recipe)
-    first, second = hr_mpf.turns(recipe)
+    first, second = training_of.turns(recipe)
     first.losses(model, batch, memory)
     sum(second.losses(model, batch, memory).values()).backward()  # type: ignore[union-attr]
     assert memory == {}, "the memory goes into the checkpoint as JSON"
@@ -111,7 +111,7 @@ def test_a_wasserstein_critic_is_clamped_after_its_turn_and_a_hinge_critic_is_no
     for gan, largest in (("wgan_clip", 0.01), ("hinge", 1.0)):
         recipe = dataclasses.replace(hr_mpf_smoke(), gan=gan)
         model = _untrained(recipe)
-        hr_mpf.turns(recipe)[1].after(model, {})
+        training_of.turns(recipe)[1].after(model, {})
         assert max(weight.abs().max().item() for weight in model["critic"].parameters()) == pytest.approx(largest)
 
 
@@ -119,7 +119,11 @@ def test_without_a_gan_there_is_no_critic_and_one_turn() -> None:
     recipe = RECIPES["hr_mpf_sc"]()
     model = _untrained(recipe)
     assert list(model) == ["network"]
-    assert [turn.optimiser for turn in hr_mpf.turns(recipe)] == ["network"] == list(hr_mpf.optimisers(recipe, model))
+    assert (
+        [turn.optimiser for turn in training_of.turns(recipe)]
+        == ["network"]
+        == list(training_of.optimisers(recipe, model))
+    )
 
 
 def test_the_variations_are_the_paper_s_six_and_the_image_itself() -> None:
@@ -161,7 +165,7 @@ def test_a_slice_is_turned_with_its_outlines() -> None:
 
 def test_onnx_runtime_answers_as_torch_does_for_any_batch() -> None:
     recipe = hr_mpf_smoke()
-    (served,) = hr_mpf.served(_untrained(recipe).eval())
+    (served,) = training_of.served(_untrained(recipe).eval())
     assert served.contract.roles == ("segmentation", "malignancy")
     session = onnxruntime.InferenceSession(onnx_of(served), providers=["CPUExecutionProvider"])
     images = np.random.default_rng(0).random((3, 1, 64, 64), np.float32)
@@ -175,7 +179,7 @@ def test_onnx_runtime_answers_as_torch_does_for_any_batch() -> None:
 
 
 def test_a_network_that_does_not_classify_is_served_without_that_role() -> None:
-    (served,) = hr_mpf.served(_untrained(RECIPES["hr_mpf_s"]()))
+    (served,) = training_of.served(_untrained(RECIPES["hr_mpf_s"]()))
     assert [spec.name for spec in served.contract.outputs] == ["probability"]
     assert served.contract.roles == ("segmentation",)
 
