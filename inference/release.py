@@ -5,7 +5,7 @@
 `golden.npz` holds, for some real and some noise cases, the tensors `input.<name>` and what torch answered to them as
 `output.<name>`, float32, first axis = case. A contract's `evaluation["parity"]` says how far an answer may be from it.
 
-Called from `pacs_node.steps.publish`.
+Called from `pacs_node.steps.publish` and `training.export`, so that what is exported is what can be published.
 """
 
 from __future__ import annotations
