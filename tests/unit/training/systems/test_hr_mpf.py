@@ -19,6 +19,7 @@ from training.data.splits import LEAKY, SplitBroken
 from training.export import onnx_of
 from training.loop import Moment, fit
 from training.system import Memory, Modules, Settings
+from training.systems import hr_mpf_training as training_of
 from training.systems.hr_mpf import RECIPES, hr_mpf_smoke
 from training.systems.hr_mpf_training import PAPER_TURNS, HrMpfRecipe, LossWeights, put, sides
 
