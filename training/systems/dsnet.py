@@ -35,7 +35,7 @@ def half() -> DsNetRecipe:
 
 
 def cpu() -> DsNetRecipe:
-    """An eighth of the width over a grid of 128 pixels, with a small teacher; about 15 minutes of one CPU thread.
+    """An eighth of the width over a grid of 128 pixels, with a small teacher; in about 20 minutes of one CPU thread.
 
     Other than the paper: batches of 4 with BatchNorm at a five times higher rate, which needs fewer epochs.
     """

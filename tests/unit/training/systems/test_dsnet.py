@@ -19,8 +19,8 @@ from training.system import Modules
 from training.systems.dsnet import RECIPES, smoke, t3_unet
 from training.systems.dsnet_training import DsNetRecipe, Teaching, falling, repeated
 
-FLOOR = 0.6
-"""70 % of the median Dice of seeds 1 to 3."""
+FLOOR = 0.68
+"""Of Dice: 70 % of 0.985, measured with seed 1."""
 
 
 @pytest.fixture(autouse=True)
