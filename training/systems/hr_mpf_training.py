@@ -95,7 +95,7 @@ class Rates:
     ----------
     network, critic : learning rates
     epsilon : AdaBelief adds it to the variance in every step, so that the square root settles at (epsilon / 0.001) **
-        0.5 at least: 0.03 for the paper's 1e-6, which is more than most gradients, and makes it plain gradient descent
+        0.5 at least: 0.03 for the paper's 1e-6. Where gradients are smaller than that it is plain gradient descent
     limit : that a Wasserstein critic's weights are clamped to
     is_falling : from the highest rate to 0, as half a cosine; the paper names no schedule
     """
