@@ -1,6 +1,6 @@
 """How the pipeline asks a model, and what question and answer must be like.
 
-`Predictor` is implemented by `inference.triton`, `inference.onnx`, `training.torch_predictor` and a fake; the first two
+`Predictor` is implemented by `inference.triton`, `inference.onnx`, `training.served` and a fake; the first two
 call the checks, so that both refuse the same things with the same errors.
 """
 

@@ -85,6 +85,8 @@ def fit(
         _average(state, settings)
         state.step = step + 1
         figures = _epoch_ended(system, settings, state)
+        if state.step == system.steps:
+            _finish(system, settings, state)
         if place.is_first:
             watch(Moment(step=state.step, phase=phase.name, losses=losses, figures=figures))
             if place.is_time(CHECKPOINT_S) or state.step == (stop or system.steps):
@@ -137,6 +139,16 @@ def _epoch_ended(system: System, settings: Settings, state: State) -> dict[str, 
         return {}
     with torch.no_grad():
         return system.validate(checkpoint.averaged(system, state, is_average=settings.average > 0))
+
+
+def _finish(system: System, settings: Settings, state: State) -> None:
+    """Once, before the last checkpoint: a run that is taken up again either has it or will come here."""
+    if system.finish is not None:
+        model = checkpoint.averaged(system, state, is_average=settings.average > 0)
+        system.finish(model, state.memory)
+        state.model.load_state_dict(model.state_dict())
+        for name, value in model.state_dict().items():
+            state.average[name].copy_(value)
 
 
 @torch.no_grad()

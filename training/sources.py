@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from training.data import luna16, slices, splits
+from training.data import luna16, phantom, scans, slices, splits
 from training.data.luna16 import Nodule
+from training.data.scans import Scan
 from training.data.slices import Slice
 from training.data.splits import Split
 
@@ -45,10 +46,31 @@ class Sources:
         """All LUNA16 nodules."""
         return luna16.load(self.data / "luna16_nodules")
 
+    def luna16_nodules(self, patients: Sequence[str]) -> tuple[Nodule, ...]:
+        """The nodules of some patients."""
+        kept = set(patients)
+        return tuple(nodule for nodule in self.nodules if nodule.patient_id in kept)
+
+    def scans(self, phantoms: Sequence[int], *, has_backgrounds: bool) -> tuple[Scan, ...]:
+        """The real CTs without reference marks, if asked for, and phantoms by seed; made once, then from the cache."""
+        found: list[Scan] = []
+        if has_backgrounds:
+            if not list(self.cache.glob("background-*.npz")):
+                self.tell("resampling the CTs without reference marks")
+                for number, scan in enumerate(list(scans.background_scans(self.data / "ct"))):
+                    scans.save(scan, self.cache / f"background-{number}.npz")
+            found += [scans.read(path) for path in sorted(self.cache.glob("background-*.npz"))]
+        for seed in phantoms:
+            path = self.cache / f"phantom-{seed}.npz"
+            if not path.exists():
+                self.tell(f"making phantom {seed}")
+                scans.save(scans.phantom_scan(phantom.make(seed)), path)
+            found.append(scans.read(path))
+        return tuple(found)
+
     def luna16_slices(self, patients: Sequence[str]) -> tuple[Slice, ...]:
         """The largest slice of each nodule of some patients."""
-        kept = set(patients)
-        return tuple(slices.largest_slice(nodule) for nodule in self.nodules if nodule.patient_id in kept)
+        return tuple(slices.largest_slice(nodule) for nodule in self.luna16_nodules(patients))
 
     def lidc_slices(self, patients: Sequence[str], *, readers: int = 1) -> tuple[Slice, ...]:
         """The LIDC slices of some patients that so many readers drew at least."""

@@ -5,7 +5,7 @@ A system is data: plain functions in frozen records, made by a recipe (`training
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -36,6 +36,11 @@ class Batch(Protocol):
 
 def nothing(model: Modules, memory: Memory) -> None:
     """Nothing happens."""
+
+
+def as_they_are(served: Sequence[Served], figures: Mapping[str, Any]) -> Sequence[Served]:
+    """Models that need nothing from their evaluation."""
+    return served
 
 
 def constant(share: float) -> float:
@@ -99,6 +104,8 @@ class System:
     phases : in order
     validate : figures on validation patients, e.g. {"dice": 0.84}; the modules are in evaluation mode
     served : the models to export, the ones that feed others first
+    finish : told averaged modules once, after the last step; what it makes of them replaces weights and average
+    calibrated : the served models with what only an evaluation can tell them (its figures), e.g. an operating score
     """
 
     build: Callable[[], Modules]
@@ -106,6 +113,8 @@ class System:
     phases: tuple[Phase, ...]
     validate: Callable[[Modules], dict[str, float]]
     served: Callable[[Modules], tuple[Served, ...]]
+    finish: Callable[[Modules, Memory], None] | None = None
+    calibrated: Callable[[Sequence[Served], Mapping[str, Any]], Sequence[Served]] = as_they_are
 
     @property
     def steps(self) -> int:
@@ -138,7 +147,7 @@ class Settings:
 
 
 class Recipe(Protocol):
-    """A complete training: a frozen dataclass that a function returns. `training.recipes` knows them by name."""
+    """A complete training: a frozen dataclass that a function returns. `training.catalogue` knows them by name."""
 
     @property
     def name(self) -> str:

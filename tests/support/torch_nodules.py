@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.support.torch_networks import a_nodule
+from tests.support.torch_networks import a_bank, a_nodule
 from training.data.clinical import MINIMUM_NODULES, PATIENTS
 from training.data.luna16 import Nodule
+from training.data.scans import Scan
 from training.data.splits import Split
 from training.sources import Sources
 
@@ -41,3 +42,30 @@ class NoduleSources(Sources):
         self.__dict__["nodules"] = tuple(
             nodule for patient, some in drawn.items() for nodule in some_nodules(patient, some)
         )
+
+
+class BankSources(Sources):
+    """The three nodules of `a_bank` on both sides, of other patients' names, and a cube of lung with a false vessel."""
+
+    def __init__(self) -> None:
+        super().__init__(data=Path("nowhere"), cache=Path("nowhere"), tell=lambda text: None)
+        known = a_bank().nodules
+        held_out = tuple(dataclasses.replace(nodule, patient_id=f"V-{nodule.patient_id}") for nodule in known)
+        self.__dict__["nodules"] = (*held_out, *known)
+        self.__dict__["luna16_split"] = Split(
+            train=tuple(n.patient_id for n in known), validation=tuple(n.patient_id for n in held_out)
+        )
+
+    def scans(self, phantoms: Sequence[int], *, has_backgrounds: bool) -> tuple[Scan, ...]:
+        """One scan if backgrounds are asked for."""
+        volume = np.full((72,) * 3, -850, np.int16)
+        volume[30:36, 30:36] = 40
+        scan = Scan(
+            name="scan",
+            synthetic=False,
+            volume_hu=volume,
+            target=np.zeros(volume.shape, np.int8),
+            places_kji=np.argwhere(volume < 0)[::997].astype(np.int16),
+            nodules_kji=np.zeros((0, 3), np.int16),
+        )
+        return (scan,) if has_backgrounds else ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,10 +17,14 @@ from training.data.slices import middle, normalised
 from training.errors import NotEvaluated
 from training.evaluation import pages
 from training.export import release
+from training.served import Served
 from training.sources import Sources
 from training.system import Modules, Recipe, System
+from training.systems.jnsc import inputs as windows
+from training.systems.jnsc.contracts import ROI
 
 GOLDEN_SLICES = 3
+WINDOW = (1, ROI, ROI, ROI)
 
 
 def evaluate(folder: RunFolder, data: DataFolder, cache: CacheFolder = CACHE, threads: Threads = 1) -> None:
@@ -55,10 +60,11 @@ def export(
     own = sources(data, cache)
     recipe, system, model, _ = _trained(folder, own)
     figures = json.loads((folder / runs.EVALUATION).read_text(encoding="utf-8"))
+    served = system.calibrated(system.served(model), figures)
     proofs = release(
-        system.served(model),
+        served,
         target,
-        real=_real(own),
+        real=_real(own, served),
         parity=recipe.parity,
         trained_on=runs.read(folder),
         evaluation=figures,
@@ -79,8 +85,11 @@ def _trained(folder: Path, own: Sources) -> tuple[Recipe, System, Modules, int]:
     return recipe, system, checkpoint.averaged(system, state, is_average=recipe.settings.average > 0), state.step
 
 
-def _real(own: Sources) -> dict[tuple[int, ...], np.ndarray]:
-    """Some slices and one window of validation patients, by the shape that models take them in."""
+def _real(own: Sources, served: Sequence[Served]) -> dict[tuple[int, ...], np.ndarray]:
+    """Some slices or one window of validation patients, by the shape that models take them in."""
+    if WINDOW in {spec.shape for one in served for spec in one.contract.inputs}:
+        nodule = own.luna16_nodules(own.luna16_split.validation)[0]
+        return {WINDOW: windows.normalised(windows.continued(nodule).volume_hu).numpy()[None, None]}
     some = own.lidc_slices(own.lidc_split.validation, readers=4)[:GOLDEN_SLICES]
     images = normalised(middle(np.stack([one.image_hu for one in some])))[:, None]
     return {images.shape[1:]: images}

@@ -1,7 +1,7 @@
 """Everything that windows are drawn from, and the mixture that they are drawn in.
 
 A draw depends on the random generator and the list of hard places only, so that a resumed run sees the same windows.
-Called from `training.trainer`.
+Called from `training.systems.jnsc`.
 """
 
 from __future__ import annotations
@@ -141,8 +141,8 @@ _KINDS = {
 
 
 def _nodule(bank: Bank, rng: np.random.Generator) -> Nodule:
-    """Large nodules are rare (5 % above 18 mm), so half of the draws go by diameter."""
-    if rng.random() < 0.5:
+    """Large nodules are rare (5 % above 18 mm), so a quarter of the draws go by diameter."""
+    if rng.random() < 0.75:
         return bank.nodules[rng.integers(len(bank.nodules))]
     diameters = np.array([nodule.diameter_mm for nodule in bank.nodules])
     return bank.nodules[rng.choice(len(bank.nodules), p=diameters / diameters.sum())]

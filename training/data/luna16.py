@@ -1,6 +1,6 @@
 """The LUNA16 nodules of the shared data folder: 50 mm patches at 1 mm with masks and the readers' ratings.
 
-Called from `training.run`, `training.data.splits` and `training.evaluation`. Origin: LIDC-IDRI (CC BY 3.0), LUNA16.
+Called from `training.sources`, `training.data.splits` and `training.evaluation`. Origin: LIDC-IDRI (CC BY 3.0), LUNA16.
 """
 
 from __future__ import annotations

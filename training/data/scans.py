@@ -1,6 +1,6 @@
 """Whole CTs at 1 mm to cut training windows from: real backgrounds and phantoms, with the places that windows go to.
 
-Called from `training.data.bank` and `training.mining`.
+Called from `training.data.bank` and `training.systems.jnsc.mining`.
 """
 
 from __future__ import annotations

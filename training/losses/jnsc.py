@@ -1,6 +1,6 @@
 """Losses of JNSC (paper 4, section II) and the soft Dice term of the reduced recipe. Pure.
 
-Called from `training.trainer`, which has no use for the marginal loss yet: LUNA16 has no nodules of one or two readers.
+Called from `training.systems.jnsc`.
 Shape suffixes: B batch, C channel, K J I space, N candidates.
 """
 

@@ -40,9 +40,23 @@ def false_per_scan(cases: Sequence[ScanCase], score: float) -> float:
 
 def sensitivity_at(cases: Sequence[ScanCase], rate: float) -> float:
     """Highest sensitivity at no more than `rate` false positives per scan."""
-    scores = sorted({value for case in cases for value in (*case.hit_scores, *case.false_scores) if value > 0})
-    allowed = [score for score in scores if false_per_scan(cases, score) <= rate]
-    return sensitivity(cases, allowed[0]) if allowed else 0.0
+    hits = [hit for case in cases for hit in case.hit_scores]
+    return sensitivity_allowing(hits, [value for case in cases for value in case.false_scores], rate * len(cases))
+
+
+def sensitivity_allowing(hit_scores: Sequence[float], false_scores: Sequence[float], allowed: float) -> float:
+    """Highest sensitivity with no more than `allowed` false findings in all; NaN without nodules.
+
+    Parameters
+    ----------
+    hit_scores : for each reference nodule, 0 if it was not found
+    """
+    if not len(hit_scores):
+        return float("nan")
+    ranked = sorted(false_scores, reverse=True)
+    count = int(allowed + 1e-9)
+    refused = ranked[count] if count < len(ranked) else 0.0
+    return float(np.mean(np.asarray(hit_scores) > refused))
 
 
 def cpm(cases: Sequence[ScanCase]) -> float:

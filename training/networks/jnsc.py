@@ -2,7 +2,7 @@
 
 The dense network gives a probability per voxel and the five encoder maps after their 1x1x1 convolution, so that the
 features of a candidate are an integer crop and an adaptive max pool, the same in torch here and in numpy when served
-(`inference.classify`). Called from `training.trainer`, `training.export` and `training.torch_predictor`.
+(`inference.classify`). Called from `training.systems.jnsc`.
 Shape suffixes: B batch, C channel, K J I space, N candidates, F features.
 """
 

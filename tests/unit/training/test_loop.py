@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from training import checkpoint
 from training.checkpoint import State
 from training.loop import Moment, fit
 from training.place import Place
-from training.system import Settings
+from training.system import Memory, Modules, Settings
 
 SETTINGS = Settings(seed=3, average=0.9)
 
@@ -83,6 +84,28 @@ def test_a_half_written_checkpoint_is_never_met(tmp_path: Path) -> None:
     _fit(tmp_path, 5)
     (tmp_path / f"new-{checkpoint.FILE}").write_bytes(b"cut off")
     assert checkpoint.load(toy_system(), SETTINGS.seed, tmp_path).step == 5
+
+
+def _finish(model: Modules, memory: Memory) -> None:
+    memory["finished"] = memory.get("finished", 0) + 1
+    with torch.no_grad():
+        model["line"].weight.mul_(2)
+
+
+@pytest.mark.parametrize("stop", [None, 29])
+def test_a_system_is_finished_once_on_the_averaged_weights_and_the_last_checkpoint_has_it(
+    tmp_path: Path, stop: int | None
+) -> None:
+    system = dataclasses.replace(toy_system(), finish=_finish)
+    if stop:
+        assert "finished" not in fit(system, SETTINGS, tmp_path, lambda moment: None, stop=stop).memory
+    fit(system, SETTINGS, tmp_path, lambda moment: None)
+    again = fit(system, SETTINGS, tmp_path, lambda moment: None)
+    unfinished, _ = _fit(tmp_path / "other")
+    assert again.memory["finished"] == 1
+    assert torch.equal(again.average["line.weight"], 2 * unfinished.average["line.weight"])
+    assert torch.equal(again.average["line.weight"], again.model["line"].weight.detach())
+    assert torch.equal(again.average["line.bias"], unfinished.average["line.bias"])
 
 
 def test_only_the_first_of_several_processes_reports(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tests.support.torch_networks import a_nodule
 from training.data.luna16 import DEMO_PATIENTS
 from training.data.phantom.lidc_shapes import Pool, pool_of
 from training.data.splits import LEAKY, Split, SplitBroken, SplitRule, guard, leaky, load, make_split, save, strata_of
-from training.run import load_split
+from training.sources import HERE
 
 
 def test_the_guard_names_a_patient_on_both_sides() -> None:
@@ -77,7 +77,7 @@ def test_a_file_with_a_patient_on_both_sides_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_committed_split_keeps_the_demo_and_the_held_out_shapes_off_the_training_side() -> None:
-    split = load_split()
+    split = load(HERE / "luna16_split.json")
     assert not DEMO_PATIENTS & {*split.train, *split.validation}
     assert all(pool_of(patient) is Pool.TRAINING for patient in split.train)
     assert all(pool_of(patient) is Pool.HELD_OUT for patient in split.validation)

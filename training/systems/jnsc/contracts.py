@@ -1,13 +1,9 @@
 """What the contracts of the JNSC models say: tensors, window, detection settings, limits, labels.
 
-Called from `training.cli`.
+Called from `training.systems.jnsc.recipe`. What a model was trained on and how well it does comes in at export.
 """
 
 from __future__ import annotations
-
-import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 from inference.contract import Contract, Detection, Intensity, SeriesLimits, TensorSpec
 from training.networks.jnsc import CLASSES, STRIDES, Jnsc, JnscHead
@@ -46,10 +42,8 @@ SOURCES = (
 )
 
 
-def dense_contract(
-    network: Jnsc, trained_on: Mapping[str, Any], evaluation: Mapping[str, Any], operating_score: float
-) -> Contract:
-    """Contract of the dense network; its hash is filled in when it is written."""
+def dense_contract(network: Jnsc) -> Contract:
+    """Contract of the dense network, with an operating score that is still to be set."""
     inputs, outputs = _dense_tensors(network)
     names = (spec.name for spec in outputs[1:])
     return Contract(
@@ -64,18 +58,17 @@ def dense_contract(
         roles=("detection", "segmentation"),
         spacing_mm=(1.0, 1.0, 1.0),
         intensity=INTENSITY,
-        detection=dataclasses.replace(DETECTION, operating_score=operating_score),
+        detection=DETECTION,
         limits=LIMITS,
         features=tuple(zip(names, STRIDES, network.config.bins, strict=True)),
         head="jnsc_head",
         label_rule="voxels of the reference mask of LUNA16 (nodules of three or more readers)",
-        trained_on={**trained_on, "sources": SOURCES},
-        evaluation=evaluation,
+        trained_on={"sources": SOURCES},
     )
 
 
-def head_contract(head: JnscHead, trained_on: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Contract:
-    """Contract of the head; its hash is filled in when it is written."""
+def head_contract(head: JnscHead) -> Contract:
+    """Contract of the head."""
     inputs, outputs = _head_tensors(head)
     return Contract(
         model="jnsc_head",
@@ -89,8 +82,7 @@ def head_contract(head: JnscHead, trained_on: Mapping[str, Any], evaluation: Map
         roles=("malignancy",),
         classes=CLASSES,
         label_rule="median of the readers' malignancy ratings: below 3 benign, above 3 malignant, 3 not used (paper 4)",
-        trained_on={**trained_on, "sources": SOURCES},
-        evaluation=evaluation,
+        trained_on={"sources": SOURCES},
     )
 
 

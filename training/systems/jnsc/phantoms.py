@@ -1,6 +1,6 @@
 """How well the shipped pipeline finds the nodules of phantoms that it was not trained on. Synthetic, and labelled so.
 
-Called from `training.evaluation.report`.
+Called from `training.systems.jnsc.judging`.
 """
 
 from __future__ import annotations

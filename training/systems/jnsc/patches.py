@@ -2,7 +2,7 @@
 
 A patch is 50 mm; it is continued by reflection to the window of 64 mm, and findings are counted inside the patch only.
 LUNA16's patches do not mark nodules of one or two readers; where such a one is found it counts as false here.
-Called from `training.evaluation.report`.
+Called from `training.systems.jnsc.judging`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,14 @@ from inference.findings import Proposal
 from inference.geometry import Grid
 from inference.predictor import Predictor
 from inference.volume import BoolArray
-from training.data.bank import target_of
 from training.data.luna16 import EDGE, Nodule
-from training.data.windows import cut
-from training.inputs import normalised
-from training.metrics.overlap import dice
+from training.metrics.overlap import counts
+from training.metrics.surface import SurfaceDistance, surface_distance
+from training.systems.jnsc.contracts import ROI
+from training.systems.jnsc.inputs import MARGIN, continued, normalised
 
-MARGIN = 7
-SIZE = EDGE + 2 * MARGIN
 AT_1MM = Grid(
-    shape_kji=(SIZE,) * 3,
+    shape_kji=(ROI,) * 3,
     spacing_mm=(1.0, 1.0, 1.0),
     origin_lps=(0.0, 0.0, 0.0),
     directions=((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)),
@@ -45,7 +43,9 @@ class PatchCase:
     ----------
     nodule : the reference
     score : of the best finding that hits it, 0 if none does
-    dice : of that finding with the mask, 0 if there is none
+    truth, found : shape (64, 64, 64), the mask and that finding; the latter is empty if there is none
+    dice, iou : of the two
+    surface : distances of the two; None if there is no finding
     malignancy : of that finding; 0 if there is none (undetected counts benign, paper 4)
     false_scores : scores of all findings in the patch that touch no known nodule
     background_cm3 : volume of the patch without known nodules
@@ -53,7 +53,11 @@ class PatchCase:
 
     nodule: Nodule
     score: float
+    truth: BoolArray
+    found: BoolArray
     dice: float
+    iou: float
+    surface: SurfaceDistance | None
     malignancy: float
     false_scores: tuple[float, ...]
     background_cm3: float
@@ -67,18 +71,23 @@ def evaluate(nodules: Iterable[Nodule], detector: Contract, head: Contract, pred
 def _case(nodule: Nodule, detector: Contract, head: Contract, predictor: Predictor) -> PatchCase:
     assert detector.detection is not None
     open_end = dataclasses.replace(detector.detection, operating_score=0.0)
-    window = cut(nodule.patch_hu, target_of(nodule), (-MARGIN,) * 3, SIZE)
-    values = normalised(window.volume_hu).numpy()
+    values = normalised(continued(nodule).volume_hu).numpy()
     found = _findings(values, open_end, (detector, head), predictor)
     truth = np.pad(nodule.mask, MARGIN)
     known = np.pad(nodule.mask | nodule.others, MARGIN)
     centre = np.argwhere(truth).mean(0)
     best = next((p for p in found if math.dist(p.centre_kji, centre) <= nodule.diameter_mm / 2), None)
+    mask = _mask(best) if best else np.zeros_like(truth)
+    overlap = counts(mask, truth)
     false = [p.candidate.score for p in found if _inside(p) and not (_mask(p) & known).any()]
     return PatchCase(
         nodule=nodule,
         score=best.candidate.score if best else 0.0,
-        dice=dice(_mask(best), truth) if best else 0.0,
+        truth=truth,
+        found=mask,
+        dice=overlap.dice,
+        iou=overlap.iou,
+        surface=surface_distance(mask, truth, AT_1MM.spacing_mm),
         malignancy=(best.malignancy or 0.0) if best else 0.0,
         false_scores=tuple(false),
         background_cm3=float((~(nodule.mask | nodule.others)).sum()) / 1000.0,
@@ -101,7 +110,7 @@ def _inside(proposal: Proposal) -> bool:
 
 
 def _mask(proposal: Proposal) -> BoolArray:
-    mask = np.zeros((SIZE,) * 3, bool)
+    mask = np.zeros((ROI,) * 3, bool)
     part = proposal.component
     axes = zip(part.start_kji, part.voxels.shape, strict=True)
     mask[tuple(slice(start, start + length) for start, length in axes)] = part.voxels

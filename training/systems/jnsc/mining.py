@@ -1,4 +1,4 @@
-"""Places where the network finds nodules that are none, to train on. Called from `training.trainer` between phases."""
+"""Places where the network finds nodules that are none, to train on. Called from `training.systems.jnsc.recipe`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 from scipy import ndimage
 
 from inference.geometry import Shape
-from training.candidates import NEIGHBOURS, THRESHOLD
 from training.data.scans import Scan
 from training.data.targets import NOTHING
-from training.inputs import normalised
 from training.networks.jnsc import Jnsc
+from training.systems.jnsc.candidates import NEIGHBOURS, THRESHOLD
+from training.systems.jnsc.inputs import normalised
 
 WINDOW, STEP = 64, 56
 SMALLEST = 10
@@ -53,6 +53,7 @@ def _windows(scan: Scan) -> Iterator[tuple[slice, ...]]:
 
 @torch.no_grad()
 def _probability(network: Jnsc, volume_hu: np.ndarray) -> np.ndarray:
-    with torch.autocast("cpu", dtype=torch.bfloat16):  # forward only: right at every size
-        logits = network.decode(network.encode(normalised(volume_hu[None, None])))
-    return torch.sigmoid(logits.float())[0, 0].numpy()
+    device = next(network.parameters()).device
+    with torch.autocast(device.type, dtype=torch.bfloat16):  # forward only: right at every size
+        logits = network.decode(network.encode(normalised(volume_hu[None, None]).to(device)))
+    return torch.sigmoid(logits.float())[0, 0].cpu().numpy()

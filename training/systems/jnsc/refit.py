@@ -1,8 +1,8 @@
 """Fit the head once more, on the finished network: many windows, one convex problem, solved to its end.
 
 The head is one linear layer, so nothing but its few windows so far keeps it from its optimum. How strongly it is held
-small is chosen by cross-validation over training patients. Called from `training.cli` after the last step.
-Shape suffixes: N candidates, F features.
+small is chosen by cross-validation over training patients. Called from `training.systems.jnsc.recipe` after the
+last step. Shape suffixes: N candidates, F features.
 """
 
 from __future__ import annotations
@@ -15,19 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training import state as states
-from training.candidates import candidates_in
 from training.data.bank import Bank, Mixture, draw, target_of
 from training.data.windows import Window, cut, varied
-from training.inputs import normalised
-from training.losses.jnsc import BENIGN, MALIGNANT, class_loss, loss_weights
+from training.losses.jnsc import BENIGN, MALIGNANT, Weights, class_loss, loss_weights
 from training.metrics.statistics import area_under_roc
-from training.networks.jnsc import CLASSES, Jnsc, features_from_maps
-from training.recipes import Recipe
-from training.state import State
+from training.networks.jnsc import CLASSES, Jnsc, JnscHead, features_from_maps
+from training.system import Modules
+from training.systems.jnsc.candidates import candidates_in
+from training.systems.jnsc.contracts import ROI
+from training.systems.jnsc.inputs import MARGIN, normalised
 
-SIZE = 64
-SHIFT = 7
 BACKGROUND = Mixture(patch=0.0, phantom_nodule=0.2, pasted=0.1, background=0.2, hard=0.45, reflected_background=0.05)
 PENALTIES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 FOLDS = 4
@@ -49,64 +46,65 @@ class Sample:
     folds: Tensor
 
 
-def refit(recipe: Recipe, bank: Bank, state: State) -> dict[str, float]:
-    """Replace the averaged head of the state by the best one for the averaged network.
+def refit(model: Modules, bank: Bank, weights: Weights, rng: np.random.Generator) -> dict[str, float]:
+    """Replace the head by the best one for the network.
 
     Returns
     -------
-    the penalty chosen, its cross-validated malignancy AUC, and how many candidates there were, for `run.json`
+    the penalty chosen, its cross-validated malignancy AUC, and how many candidates there were
     """
-    network, _ = states.averaged(recipe, state)
-    sample = _sample(recipe, bank, state, network)
+    network, head = model["network"].eval(), model["head"]
+    assert isinstance(network, Jnsc) and isinstance(head, JnscHead)
+    sample = _sample(network, bank, rng)
     centre_F, scale_F = sample.features.mean(0), sample.features.std(0) + 1e-3
     scaled = Sample(features=(sample.features - centre_F) / scale_F, labels=sample.labels, folds=sample.folds)
-    scores = {penalty: _cross_validated(recipe, scaled, penalty) for penalty in PENALTIES}
+    scores = {penalty: _cross_validated(scaled, weights, penalty) for penalty in PENALTIES}
     best = max(scores, key=lambda penalty: scores[penalty])
-    weight_3F, bias_3 = _fitted(recipe, scaled.features, scaled.labels, best)
-    state.average["head.linear.weight"] = weight_3F / scale_F
-    state.average["head.linear.bias"] = bias_3 - (weight_3F / scale_F) @ centre_F
+    weight_3F, bias_3 = _fitted(scaled.features, scaled.labels, weights, best)
+    with torch.no_grad():
+        head.linear.weight.copy_(weight_3F / scale_F)
+        head.linear.bias.copy_(bias_3 - (weight_3F / scale_F) @ centre_F)
     return {"penalty": best, "cross_validated_malignancy_auc": scores[best], "candidates": len(sample.labels)}
 
 
-def _sample(recipe: Recipe, bank: Bank, state: State, network: Jnsc) -> Sample:
+def _sample(network: Jnsc, bank: Bank, rng: np.random.Generator) -> Sample:
     features, labels, folds = [], [], []
-    for fold, window in _windows(recipe, bank, state):
-        for vector_F, label in _candidates(recipe, network, window):
+    for fold, window in _windows(bank, rng):
+        for vector_F, label in candidates_of(network, window):
             features.append(vector_F)
             labels.append(label)
             folds.append(fold)
     return Sample(features=torch.stack(features), labels=torch.tensor(labels), folds=torch.tensor(folds))
 
 
-def _windows(recipe: Recipe, bank: Bank, state: State) -> Iterator[tuple[int, Window]]:
+def _windows(bank: Bank, rng: np.random.Generator) -> Iterator[tuple[int, Window]]:
     """Every training nodule twice in its own size, and as many windows of scans."""
-    rng = np.random.default_rng([recipe.seed, recipe.steps, 2])
-    scans = Bank(nodules=bank.nodules, scans=bank.scans, hard=state.hard)
     for nodule in (*bank.nodules, *bank.nodules):
-        k, j, i = (int(-SHIFT + rng.integers(-SHIFT, SHIFT + 1)) for _ in range(3))
-        window = cut(nodule.patch_hu, target_of(nodule), (k, j, i), SIZE)
+        k, j, i = (int(-MARGIN + rng.integers(-MARGIN, MARGIN + 1)) for _ in range(3))
+        window = cut(nodule.patch_hu, target_of(nodule), (k, j, i), ROI)
         yield hashlib.sha256(nodule.patient_id.encode()).digest()[1] % FOLDS, varied(window, rng)
         if bank.scans:
-            yield -1, draw(scans, BACKGROUND, SIZE, rng)
+            yield -1, draw(bank, BACKGROUND, ROI, rng)
 
 
 @torch.no_grad()
-def _candidates(recipe: Recipe, network: Jnsc, window: Window) -> list[tuple[Tensor, int]]:
+def candidates_of(network: Jnsc, window: Window) -> list[tuple[Tensor, int]]:
+    """Features and labels of a window's candidates."""
     maps = network.encode(normalised(window.volume_hu[None, None]))
     probability = torch.sigmoid(network.decode(maps))[0, 0].numpy()
     taps = [tap_BCKJI[0] for tap_BCKJI in network.tap(maps)]
     return [
-        (features_from_maps(taps, candidate.box, candidate.voxels, recipe.network.bins), candidate.label)
+        (features_from_maps(taps, candidate.box, candidate.voxels, network.config.bins), candidate.label)
         for candidate in candidates_in(probability, window.target)
     ]
 
 
-def _cross_validated(recipe: Recipe, sample: Sample, penalty: float) -> float:
+def _cross_validated(sample: Sample, weights: Weights, penalty: float) -> float:
     """Malignancy AUC of candidates of patients that the head was not fitted on."""
     scores, positive = [], []
     for fold in range(FOLDS):
         other_N = sample.folds != fold
-        weight_3F, bias_3 = _fitted(recipe, sample.features[other_N], sample.labels[other_N], penalty)
+        weight_3F, bias_3 = _fitted(sample.features[other_N], sample.labels[other_N], weights, penalty)
         rated_N = ~other_N & ((sample.labels == BENIGN) | (sample.labels == MALIGNANT))
         logits_N3 = sample.features[rated_N] @ weight_3F.T + bias_3
         scores += (logits_N3[:, MALIGNANT] - logits_N3[:, BENIGN]).tolist()
@@ -114,16 +112,16 @@ def _cross_validated(recipe: Recipe, sample: Sample, penalty: float) -> float:
     return area_under_roc(scores, positive)
 
 
-def _fitted(recipe: Recipe, features_NF: Tensor, labels_N: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+def _fitted(features_NF: Tensor, labels_N: Tensor, weights: Weights, penalty: float) -> tuple[Tensor, Tensor]:
     """Weights and biases of least class loss plus `penalty` times the sum of squared weights."""
     weight_3F = torch.zeros(len(CLASSES), features_NF.shape[1], requires_grad=True)
     bias_3 = torch.zeros(len(CLASSES), requires_grad=True)
     solver = torch.optim.LBFGS([weight_3F, bias_3], max_iter=200, line_search_fn="strong_wolfe")
-    weights = loss_weights(recipe.weights)
+    by_class = loss_weights(weights)
 
     def closure() -> float:
         solver.zero_grad()
-        loss = class_loss(features_NF @ weight_3F.T + bias_3, labels_N, weights) + penalty * (weight_3F**2).sum()
+        loss = class_loss(features_NF @ weight_3F.T + bias_3, labels_N, by_class) + penalty * (weight_3F**2).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.item()
 

@@ -1,21 +1,23 @@
 """The figures that go into a contract: each with its patient-level interval, its baseline and what it was measured on.
 
-Called from `training.cli`.
+Called from `training.systems.jnsc.judging`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from training.evaluation.patches import PatchCase
-from training.evaluation.phantoms import PhantomCase
 from training.labels.malignancy import Label
-from training.metrics.froc import ScanCase, cpm, false_per_scan, sensitivity, sensitivity_at
+from training.metrics.froc import ScanCase, cpm, false_per_scan, sensitivity, sensitivity_allowing, sensitivity_at
 from training.metrics.statistics import Figure, area_under_roc, figure, mean
+from training.metrics.surface import SurfaceDistance
+from training.systems.jnsc.patches import PatchCase
+from training.systems.jnsc.phantoms import PhantomCase
 
+DATA = "LUNA16 nodules, patches of 50 mm, validation patients; findings in nodules of 1-2 readers count false"
 FALSE_PER_SCAN = 3.0
 """False findings per scan on phantoms that the operating point is set to; the demo allows four."""
 
@@ -35,15 +37,21 @@ def patch_report(cases: Sequence[PatchCase], score: float) -> dict[str, Any]:
     figures: dict[str, Figure] = {
         "sensitivity": figure(by_patient, lambda some: mean([case.score >= score for case in some])),
         "sensitivity_6mm": figure(by_patient, lambda some: _sensitivity_from(some, score, 6.0)),
+        "sensitivity_at_1_per_1000_cm3": figure(by_patient, _sensitivity_at_1_per_1000_cm3),
         "false_per_cm3": figure(by_patient, lambda some: _false_per_cm3(some, score)),
         "dice_of_found": figure(by_patient, lambda some: mean([c.dice for c in some if c.score >= score])),
+        "iou_of_found": figure(by_patient, lambda some: mean([c.iou for c in some if c.score >= score])),
+        "hausdorff_mm_of_found": figure(by_patient, lambda some: _surface(some, score, lambda s: s.hausdorff_mm)),
+        "average_surface_distance_mm_of_found": figure(
+            by_patient, lambda some: _surface(some, score, lambda s: s.average_mm)
+        ),
         "malignancy_auc": figure(by_patient, lambda some: _auc(some, [case.malignancy for case in some])),
         "malignancy_auc_by_diameter_alone": figure(
             by_patient, lambda some: _auc(some, [case.nodule.diameter_mm for case in some])
         ),
     }
     return {
-        "data": "LUNA16 nodules, patches of 50 mm, validation patients; findings in nodules of 1-2 readers count false",
+        "data": DATA,
         "operating_score": score,
         "nodules": len(cases),
         **{name: value.to_json() for name, value in figures.items()},
@@ -75,6 +83,16 @@ def _scans(cases: Sequence[PhantomCase]) -> list[ScanCase]:
 
 def _sensitivity_from(cases: Sequence[PatchCase], score: float, diameter_mm: float) -> float:
     return mean([case.score >= score for case in cases if case.nodule.diameter_mm >= diameter_mm])
+
+
+def _sensitivity_at_1_per_1000_cm3(cases: Sequence[PatchCase]) -> float:
+    """At the score with one false finding per 1,000 cm3 of patch without known nodules."""
+    allowed = sum(case.background_cm3 for case in cases) / 1000.0
+    return sensitivity_allowing([c.score for c in cases], [s for c in cases for s in c.false_scores], allowed)
+
+
+def _surface(cases: Sequence[PatchCase], score: float, distance_mm: Callable[[SurfaceDistance], float]) -> float:
+    return mean([distance_mm(case.surface) for case in cases if case.surface and case.score >= score])
 
 
 def _false_per_cm3(cases: Sequence[PatchCase], score: float) -> float:

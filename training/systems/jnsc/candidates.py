@@ -1,4 +1,4 @@
-"""Candidates inside one training window, with their labels and features. Called from `training.trainer`.
+"""Candidates inside one training window, with their labels and features. Called from `training.systems.jnsc`.
 
 The crop and the pooling are those of `training.networks.jnsc`, hence those that are served.
 """

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.candidates import candidates_in
 from training.data.targets import MALIGNANT, UNRATED
 from training.losses import jnsc as losses
+from training.systems.jnsc.candidates import candidates_in
 
 
 def _cube(start: int, value: float = 1.0) -> tuple[tuple[slice, slice, slice], float]:

@@ -1,0 +1,91 @@
+"""Figures of patches: worked out by hand on made-up cases, and on a patch that a threshold finds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from inference.predictor import FloatTensor
+from tests.support.torch_networks import a_nodule
+from training.networks.jnsc import Jnsc, JnscHead, jnsc_tiny
+from training.system import Modules
+from training.systems.jnsc import judging, patches, report
+from training.systems.jnsc.patches import PatchCase
+from training.systems.jnsc.recipe import served
+
+
+class _Bright:
+    """Calls nodule what is brighter than -300 HU; all candidates are malignant nodules with probability 0.7."""
+
+    def infer(
+        self, model: str, version: int, inputs: Mapping[str, FloatTensor], outputs: Sequence[str]
+    ) -> dict[str, FloatTensor]:
+        if model == "jnsc_head":
+            return {"probability": np.tile(np.array([0.2, 0.7, 0.1], np.float32), (len(inputs["features"]), 1))}
+        window = inputs["window"]
+        sizes = {f"v{level + 1}": (2 * 2**level, 64 // 2**level) for level in range(5)}
+        maps = {name: np.zeros((len(window), c, s, s, s), np.float32) for name, (c, s) in sizes.items()}
+        return {"probability": (window > (-300 + 570) / 415).astype(np.float32), **maps}
+
+
+def _models() -> tuple[judging.Served, ...]:
+    return served(Modules({"network": Jnsc(jnsc_tiny()), "head": JnscHead(jnsc_tiny())}))
+
+
+def _case(patient: str, score: float, false: tuple[float, ...], cm3: float = 500.0) -> PatchCase:
+    nothing = np.zeros((64,) * 3, bool)
+    return PatchCase(
+        nodule=a_nodule(patient),
+        score=score,
+        truth=nothing,
+        found=nothing,
+        dice=0.8,
+        iou=0.6,
+        surface=None,
+        malignancy=0.5,
+        false_scores=false,
+        background_cm3=cm3,
+    )
+
+
+def test_a_patch_whose_ball_is_found_has_full_overlap_and_no_false_findings() -> None:
+    detector, head = (one.contract for one in _models())
+    (case,) = patches.evaluate([a_nodule(radius=6)], detector, head, _Bright())
+    assert (case.dice, case.iou, case.false_scores) == (1.0, 1.0, ())
+    assert case.surface is not None and case.surface.hausdorff_mm == 0
+    assert case.score == pytest.approx(0.9, abs=1e-3)  # nodule-ness 1 - 0.1 times probability 1
+    assert case.malignancy == pytest.approx(7 / 9, abs=1e-3)
+    assert case.background_cm3 == pytest.approx((50**3 - a_nodule(radius=6).mask.sum()) / 1000)
+    picture = judging._picture(case)
+    assert picture.truth_ji.sum() == picture.found_ji.sum() > 100, "a disc of radius 6"
+    assert picture.image_ji[32, 32] > 0.7 > picture.image_ji[2, 2]
+
+
+def test_sensitivity_is_read_where_one_false_finding_falls_on_a_litre_of_background() -> None:
+    """Two patients with 2 x 500 cm3 each: two false findings are allowed in all."""
+    cases = [
+        _case("P1", 0.9, (0.8,)),
+        _case("P1", 0.55, (0.6,)),
+        _case("P2", 0.45, (0.5,)),
+        _case("P2", 0.0, (0.4,)),
+    ]
+    figures = report.patch_report(cases, 0.5)
+    # 0.8 and 0.6 are allowed, 0.5 is not: nodules above 0.5 are found, two of four
+    assert figures["sensitivity_at_1_per_1000_cm3"]["value"] == 0.5
+    assert figures["sensitivity"]["value"] == 0.5
+    assert figures["false_per_cm3"]["value"] == 0.0015  # 0.8, 0.6 and 0.5 in 2,000 cm3
+
+
+def test_all_nodules_that_were_found_count_where_false_findings_are_few() -> None:
+    cases = [_case("P1", 0.2, (), 1500.0), _case("P2", 0.0, (0.9,), 1500.0)]
+    assert report.patch_report(cases, 0.5)["sensitivity_at_1_per_1000_cm3"]["value"] == 0.5
+
+
+def test_no_figure_needs_more_than_torch_s_own_modules() -> None:
+    torch.manual_seed(0)
+    detector, head = (one.contract for one in _models())
+    (case,) = patches.evaluate([a_nodule()], detector, head, judging.TorchPredictor(_models()))
+    assert case.truth.sum() == a_nodule().mask.sum()

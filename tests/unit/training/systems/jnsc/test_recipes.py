@@ -1,0 +1,119 @@
+"""JNSC learns on the common loop, resumes exactly, mines and refits when it should, and has the paper's schedule."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.support.torch_nodules import BankSources
+from training import catalogue, checkpoint
+from training.checkpoint import State
+from training.loop import Moment, fit
+from training.system import Settings, System
+from training.systems.jnsc import recipe as jnsc
+from training.systems.jnsc.batches import Stretch, rate
+from training.systems.jnsc.recipe import JnscRecipe
+from training.systems.jnsc.recipes import RECIPES, jnsc_cpu, jnsc_paper_recipe, jnsc_smoke
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _short() -> JnscRecipe:
+    stretches = (Stretch(steps=3, size=32, batch=1), Stretch(steps=3, size=32, batch=1, classify=True, mine=True))
+    return dataclasses.replace(
+        jnsc_smoke(), phases=stretches, has_backgrounds=True, refits=True, settings=Settings(average=0.9)
+    )
+
+
+def _fit(recipe: JnscRecipe, folder: Path, stop: int | None = None) -> tuple[System, State, list[Moment]]:
+    system, seen = recipe.system(BankSources()), list[Moment]()
+    return system, fit(system, recipe.settings, folder, seen.append, stop=stop), seen
+
+
+def test_the_loss_falls_by_thirty_percent_and_the_outlines_get_better(tmp_path: Path) -> None:
+    _, _, seen = _fit(jnsc_smoke(), tmp_path)
+    losses = [moment.losses["voxel"] + moment.losses["dice"] for moment in seen]
+    assert len(losses) == 90
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
+    (first, last) = [moment.figures["soft_dice"] for moment in seen if moment.figures]
+    assert last > 0.3, "balls of 5 mm radius: half of them fill a quarter of what an untrained network calls nodule"
+
+
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
+    recipe = _short()
+    system, whole, _ = _fit(recipe, tmp_path / "whole")
+    _fit(recipe, tmp_path / "parts", stop=4)
+    _, resumed, _ = _fit(recipe, tmp_path / "parts")
+    assert resumed.step == whole.step == system.steps == 6
+    assert resumed.memory["refit"] == whole.memory["refit"]
+    assert resumed.memory["hard"].keys() == {"scan"}
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+        assert torch.equal(whole.average[name], resumed.average[name]), name
+
+
+def test_false_findings_are_mined_before_the_phase_that_asks_for_them(tmp_path: Path) -> None:
+    _, before, _ = _fit(_short(), tmp_path, stop=3)
+    assert before.memory == {}
+    _, after, _ = _fit(_short(), tmp_path, stop=4)
+    assert set(after.memory["hard"]) == {"scan"}
+
+
+def test_the_refitted_head_is_in_weights_and_average_alike(tmp_path: Path) -> None:
+    system, before, _ = _fit(_short(), tmp_path, stop=5)
+    _, after, _ = _fit(_short(), tmp_path)
+    assert not torch.equal(before.average["head.linear.weight"], after.average["head.linear.weight"])
+    written = checkpoint.load(system, 1, tmp_path)
+    assert torch.equal(written.average["head.linear.weight"], after.model.state_dict()["head.linear.weight"])
+
+
+def test_the_heads_only_phase_has_no_class_loss_where_nothing_is_classified(tmp_path: Path) -> None:
+    _, _, seen = _fit(_short(), tmp_path)
+    assert all("class" not in moment.losses for moment in seen[:3])
+    assert all(moment.losses["class"] > 0 for moment in seen[3:])
+
+
+def test_the_paper_s_learning_rate_falls_by_five_after_each_quarter() -> None:
+    recipe = jnsc_paper_recipe()
+    assert recipe.steps == 52_000
+    factors = [rate(recipe.schedule, step, recipe.steps) for step in (0, 12_999, 13_000, 26_000, 51_999)]
+    assert factors == pytest.approx([1, 1, 0.2, 0.04, 0.008])
+
+
+def test_the_served_recipe_s_learning_rate_rises_and_falls_over_all_its_phases() -> None:
+    recipe = jnsc_cpu()
+    assert recipe.steps == 3000
+    first, second, *_ = recipe.system(BankSources()).phases
+    assert first.rate(0) == pytest.approx(1 / 50, rel=1e-3)
+    assert first.rate(49 / 900) == pytest.approx(1, rel=1e-2)
+    assert second.rate(600 / 1000) == pytest.approx(1 / 2, rel=1e-2)  # step 1500 of 3000
+    assert rate(recipe.schedule, 2999, 3000) == pytest.approx(0.02)
+
+
+def test_the_operating_score_of_the_figures_is_that_of_the_exported_contract() -> None:
+    system = jnsc_smoke().system(BankSources())
+    detector, head = system.calibrated(system.served(system.build()), {"real": {"operating_score": 0.61}})
+    assert detector.contract.detection is not None and detector.contract.detection.operating_score == 0.61
+    assert (detector.contract.head, head.contract.classes) == ("jnsc_head", ("benign", "malignant", "non-nodule"))
+    assert (detector.maximum_batch, head.maximum_batch) == (16, 64)
+
+
+def test_mining_and_validation_read_the_network_and_leave_its_weights_alone() -> None:
+    torch.manual_seed(0)
+    recipe, sources = jnsc_smoke(), BankSources()
+    model = recipe.system(sources).build().eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with torch.no_grad():
+        assert 0 < jnsc.validated(model, sources.nodules[:1])["soft_dice"] < 0.5
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_the_command_line_knows_all_recipes_by_their_names() -> None:
+    assert {name: catalogue.recipe(name).name for name in RECIPES} == {name: name for name in RECIPES}

@@ -1,0 +1,213 @@
+"""A training of JNSC: networks, data, phases, and what is served. Called from `training.systems.jnsc.recipes`.
+
+Segmentation is trained first, then the head with it; before some phases the network's false findings are mined, so that
+they can be drawn as hard places. After the last step the head is fitted once more (`training.systems.jnsc.refit`).
+Shape suffixes: B batch, K J I space, N candidates; 1 = one channel.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.data.bank import Bank, Mixture
+from training.data.luna16 import Nodule
+from training.data.splits import guard
+from training.data.targets import NOTHING
+from training.evaluation.outcome import Outcome
+from training.losses.jnsc import Weights, class_loss, dice_loss, loss_weights, voxel_loss
+from training.networks.jnsc import Jnsc, JnscConfig, JnscHead, features_from_maps
+from training.served import Served
+from training.sources import Sources
+from training.system import Losses, Memory, Modules, Phase, Settings, System, Turn
+from training.systems.jnsc import judging
+from training.systems.jnsc.batches import Schedule, Stretch, WindowBatch, drawn, rate
+from training.systems.jnsc.candidates import candidates_in
+from training.systems.jnsc.contracts import dense_contract, head_contract
+from training.systems.jnsc.inputs import continued, normalised
+from training.systems.jnsc.mining import false_findings
+from training.systems.jnsc.refit import refit
+
+MINED_PHANTOMS = 4
+VALIDATED = 24
+"""Validation nodules that the Dice at the end of a phase is of."""
+
+DENSE_BATCH, HEAD_BATCH = 16, 64
+GetBank = Callable[[], Bank]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JnscRecipe:
+    """A training of JNSC.
+
+    Parameters
+    ----------
+    network, phases, mixture : what is trained, in which order, on what
+    learning_rate : at its highest
+    schedule : see `training.systems.jnsc.batches.rate`
+    weights : of the losses, see `training.losses.jnsc.loss_weights`
+    dice : factor of the soft Dice term, which the paper does not have
+    clip : largest norm of the gradient
+    refits : whether the head is fitted once more on the finished network
+    has_backgrounds : whether windows are drawn from real CTs without reference marks, too
+    phantoms : seeds of the phantoms trained on
+    settings : torch 2.13's bfloat16 gives wrong gradients at 2^3 voxels, hence it is for windows of 48 and more only
+    """
+
+    name: str
+    network: JnscConfig
+    phases: tuple[Stretch, ...]
+    mixture: Mixture = Mixture()
+    learning_rate: float = 1e-3
+    schedule: Schedule = "cosine"
+    weights: Weights = "resolved"
+    dice: float = 0.0
+    clip: float = 1.0
+    refits: bool = False
+    has_backgrounds: bool = True
+    phantoms: tuple[int, ...] = ()
+    settings: Settings = Settings()
+    parity: float = 1e-4
+
+    @property
+    def steps(self) -> int:
+        """Of all phases."""
+        return sum(stretch.steps for stretch in self.phases)
+
+    def system(self, sources: Sources) -> System:
+        """Networks, phases and what is served. Patches and scans are read when the first step needs them."""
+        split = sources.luna16_split
+        guard(split.train, split.validation)
+
+        @functools.cache
+        def bank() -> Bank:
+            scans = sources.scans(self.phantoms, has_backgrounds=self.has_backgrounds)
+            return Bank(nodules=sources.luna16_nodules(split.train), scans=scans)
+
+        firsts = itertools.accumulate((stretch.steps for stretch in self.phases), initial=0)
+        return System(
+            build=lambda: Modules({"network": Jnsc(self.network), "head": JnscHead(self.network)}),
+            optimisers=lambda model: {"adam": torch.optim.Adam(model.parameters(), self.learning_rate)},
+            phases=tuple(self._phase(stretch, n, bank) for stretch, n in zip(self.phases, firsts, strict=False)),
+            validate=lambda model: validated(model, sources.luna16_nodules(split.validation)[:VALIDATED]),
+            served=served,
+            finish=functools.partial(self._finish, bank) if self.refits else None,
+            calibrated=calibrated,
+        )
+
+    def evaluate(self, sources: Sources, model: Modules, tell: Callable[[str], None]) -> Outcome:
+        """Figures of validation patients' patches and of unseen phantoms, at a score that other phantoms set."""
+        split = sources.luna16_split
+        guard(split.train, split.validation)
+        return judging.evaluate(sources.luna16_nodules(split.validation), served(model), tell)
+
+    def _phase(self, stretch: Stretch, first: int, bank: GetBank) -> Phase:
+        """The phase of a stretch whose first step is the `first` one of the whole training."""
+
+        def batch(step: int, memory: Memory) -> WindowBatch:
+            rng = np.random.default_rng([self.settings.seed, first + step])
+            return drawn(replace(bank(), hard=memory.get("hard", {})), self.mixture, stretch, rng)
+
+        def enter(model: Modules, memory: Memory) -> None:
+            if stretch.mine:
+                rng = np.random.default_rng([self.settings.seed, first, 1])
+                memory["hard"] = memory.get("hard", {}) | mined(model, bank(), rng)
+
+        def losses(model: Modules, batch: WindowBatch, memory: Memory) -> Losses:
+            return self._losses(model, batch, classify=stretch.classify)
+
+        return Phase(
+            name=f"{first + 1}-{first + stretch.steps}{', head' if stretch.classify else ''}",
+            steps=stretch.steps,
+            epoch=stretch.steps,
+            turns=(Turn(optimiser="adam", losses=losses, clip=self.clip),),
+            batch=batch,
+            rate=lambda share: rate(self.schedule, first + round(share * stretch.steps), self.steps),
+            enter=enter,
+            validate_every=0,
+        )
+
+    def _losses(self, model: Modules, batch: WindowBatch, *, classify: bool) -> Losses:
+        """The network in the precision of the settings, the losses in float32."""
+        network = model["network"]
+        maps = network.encode(batch.volume_B1KJI)
+        logits_B1KJI = network.decode(maps)
+        taps = network.tap(maps) if classify else []
+        with torch.autocast(logits_B1KJI.device.type, enabled=False):
+            return self._terms(model, batch.target_BKJI, logits_B1KJI.float(), taps)
+
+    def _terms(self, model: Modules, target_BKJI: Tensor, logits_B1KJI: Tensor, taps: Sequence[Tensor]) -> Losses:
+        weights = loss_weights(self.weights)
+        nodule_B1KJI = (target_BKJI != NOTHING).float()[:, None]
+        terms = {"voxel": voxel_loss(logits_B1KJI, nodule_B1KJI, weights)}
+        if self.dice:
+            terms["dice"] = self.dice * dice_loss(logits_B1KJI, nodule_B1KJI)
+        if taps:
+            probability_BKJI = torch.sigmoid(logits_B1KJI.detach())[:, 0].cpu().numpy()
+            features, labels = _candidates(taps, probability_BKJI, target_BKJI.cpu().numpy(), self.network.bins)
+            if labels:
+                logits_N3 = model["head"].logits(torch.stack(features))
+                terms["class"] = class_loss(logits_N3, torch.tensor(labels, device=logits_N3.device), weights)
+        return terms
+
+    def _finish(self, bank: GetBank, model: Modules, memory: Memory) -> None:
+        rng = np.random.default_rng([self.settings.seed, self.steps, 2])
+        memory["refit"] = refit(model, replace(bank(), hard=memory.get("hard", {})), self.weights, rng)
+
+
+def _candidates(
+    taps: Sequence[Tensor], probability_BKJI: np.ndarray, target_BKJI: np.ndarray, bins: Sequence[int]
+) -> tuple[list[Tensor], list[int]]:
+    """Features and labels of all candidates of all windows."""
+    features, labels = [], []
+    for number, (probability, target) in enumerate(zip(probability_BKJI, target_BKJI, strict=True)):
+        maps = [tap_BCKJI[number].float() for tap_BCKJI in taps]
+        for candidate in candidates_in(probability, target):
+            features.append(features_from_maps(maps, candidate.box, candidate.voxels, bins))
+            labels.append(candidate.label)
+    return features, labels
+
+
+def mined(model: Modules, bank: Bank, rng: np.random.Generator) -> dict[str, list[tuple[int, int, int]]]:
+    """False findings of the network as it stands, on all real scans and some phantoms."""
+    network = model["network"].eval()
+    assert isinstance(network, Jnsc)
+    phantoms = [scan for scan in bank.scans if scan.synthetic]
+    some = [phantoms[n] for n in rng.permutation(len(phantoms))[:MINED_PHANTOMS]]
+    return false_findings(network, [*(scan for scan in bank.scans if not scan.synthetic), *some])
+
+
+def validated(model: Modules, nodules: Sequence[Nodule]) -> dict[str, float]:
+    """Mean soft Dice over patches that are continued to whole windows."""
+    network, losses = model["network"], []
+    for nodule in nodules:
+        window = continued(nodule)
+        logits_B1KJI = network.decode(network.encode(normalised(window.volume_hu)[None, None]))
+        truth_B1KJI = torch.from_numpy(window.target != NOTHING).float()[None, None]
+        losses.append(float(dice_loss(logits_B1KJI, truth_B1KJI)))
+    return {"soft_dice": 1 - float(np.mean(losses))}
+
+
+def served(model: Modules) -> tuple[Served, ...]:
+    """The detector and the head that judges its candidates."""
+    network, head = model["network"], model["head"]
+    assert isinstance(network, Jnsc) and isinstance(head, JnscHead)
+    return (
+        Served(contract=dense_contract(network), module=network, maximum_batch=DENSE_BATCH),
+        Served(contract=head_contract(head), module=head, maximum_batch=HEAD_BATCH),
+    )
+
+
+def calibrated(models: Sequence[Served], figures: Mapping[str, Any]) -> tuple[Served, ...]:
+    """The models with the operating score that the evaluation found on phantoms."""
+    detector, head = models
+    assert detector.contract.detection is not None
+    detection = replace(detector.contract.detection, operating_score=figures["real"]["operating_score"])
+    return replace(detector, contract=replace(detector.contract, detection=detection)), head
