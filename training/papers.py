@@ -159,7 +159,7 @@ PUBLISHED = (
 )
 
 HEADLINES = {
-    "hr_mpf": "hr_mpf_paper",
+    "hr_mpf": "hr_mpf_dice",
     "mt_net": "mt_net_cpu",
     "detection_guided": "detection_guided_cpu",
     "jnsc": "jnsc_cpu",

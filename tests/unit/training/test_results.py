@@ -33,7 +33,7 @@ def test_a_run_that_did_not_end_is_said_to_be_cut() -> None:
 
 
 def test_the_headline_s_run_counts_and_the_others_follow_in_a_table() -> None:
-    content = page([_run("hr_mpf_s", dice=0.5), _run()], HEADLINES)
+    content = page([_run("hr_mpf_s", dice=0.5), _run()], {"hr_mpf": "hr_mpf_paper"})
     assert "| Dice | 0.937 (table 1) | 0.860" in content
     assert "| hr_mpf_s | The paper's. | 0.500" in content
 
