@@ -33,6 +33,7 @@ def evaluate(nodules: Sequence[Nodule], served: Sequence[Served], tell: Callable
     figures = {
         "data": report.DATA,
         "real": report.patch_report(real, score),
+        "malignancy": report.malignancy_report(real),
         "synthetic": report.phantom_report(unseen, score),
     }
     return Outcome(figures=figures, cases=tuple(_picture(case) for case in real))

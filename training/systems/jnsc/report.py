@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from training.labels.malignancy import Label
+from training.evaluation.slices import STRATA_MM
+from training.labels.malignancy import Label, LabelRule
 from training.metrics.froc import ScanCase, cpm, false_per_scan, sensitivity, sensitivity_allowing, sensitivity_at
 from training.metrics.statistics import Figure, area_under_roc, figure, mean
 from training.metrics.surface import SurfaceDistance
@@ -31,9 +32,7 @@ def operating_score(cases: Sequence[PhantomCase], rate: float = FALSE_PER_SCAN) 
 
 def patch_report(cases: Sequence[PatchCase], score: float) -> dict[str, Any]:
     """Figures over real validation patients at a score."""
-    by_patient: dict[str, list[PatchCase]] = {}
-    for case in cases:
-        by_patient.setdefault(case.nodule.patient_id, []).append(case)
+    by_patient = _by_patient(cases)
     figures: dict[str, Figure] = {
         "sensitivity": figure(by_patient, lambda some: mean([case.score >= score for case in some])),
         "sensitivity_6mm": figure(by_patient, lambda some: _sensitivity_from(some, score, 6.0)),
@@ -45,10 +44,8 @@ def patch_report(cases: Sequence[PatchCase], score: float) -> dict[str, Any]:
         "average_surface_distance_mm_of_found": figure(
             by_patient, lambda some: _surface(some, score, lambda s: s.average_mm)
         ),
-        "malignancy_auc": figure(by_patient, lambda some: _auc(some, [case.malignancy for case in some])),
-        "malignancy_auc_by_diameter_alone": figure(
-            by_patient, lambda some: _auc(some, [case.nodule.diameter_mm for case in some])
-        ),
+        "malignancy_auc": figure(by_patient, _auc_of_model),
+        "malignancy_auc_by_diameter_alone": figure(by_patient, _auc_of_diameter),
     }
     return {
         "data": DATA,
@@ -56,6 +53,30 @@ def patch_report(cases: Sequence[PatchCase], score: float) -> dict[str, Any]:
         "nodules": len(cases),
         **{name: value.to_json() for name, value in figures.items()},
     }
+
+
+def malignancy_report(cases: Sequence[PatchCase]) -> dict[str, Any]:
+    """Malignancy beside the diameter alone, also within strata of diameter; uncertain nodules are left out."""
+    rated = [case for case in cases if case.nodule.label is not Label.UNCERTAIN]
+    strata = {f"{low:g}-{high:g}": [c for c in rated if low <= c.nodule.diameter_mm < high] for low, high in STRATA_MM}
+    return {
+        "label_rule": LabelRule.MEDIAN.value,
+        **_beside_diameter(rated),
+        "within_diameters_mm": {name: _beside_diameter(some) for name, some in strata.items()},
+    }
+
+
+def _beside_diameter(cases: Sequence[PatchCase]) -> dict[str, Any]:
+    by_patient = _by_patient(cases)
+    counts = {"nodules": len(cases), "malignant": sum(case.nodule.label is Label.MALIGNANT for case in cases)}
+    if not 0 < counts["malignant"] < len(cases):
+        return counts
+    figures = {
+        "auc": figure(by_patient, _auc_of_model),
+        "auc_by_diameter_alone": figure(by_patient, _auc_of_diameter),
+        "auc_gain_over_diameter": figure(by_patient, lambda some: _auc_of_model(some) - _auc_of_diameter(some)),
+    }
+    return {**counts, **{name: value.to_json() for name, value in figures.items()}}
 
 
 def phantom_report(cases: Sequence[PhantomCase], score: float) -> dict[str, Any]:
@@ -75,6 +96,13 @@ def phantom_report(cases: Sequence[PhantomCase], score: float) -> dict[str, Any]
         **{name: value.to_json() for name, value in figures.items()},
         "sensitivity_at_false_per_scan": {str(rate): round(sensitivity_at(scans, rate), 4) for rate in (1.0, 4.0, 8.0)},
     }
+
+
+def _by_patient(cases: Sequence[PatchCase]) -> dict[str, list[PatchCase]]:
+    groups: dict[str, list[PatchCase]] = {}
+    for case in cases:
+        groups.setdefault(case.nodule.patient_id, []).append(case)
+    return groups
 
 
 def _scans(cases: Sequence[PhantomCase]) -> list[ScanCase]:
@@ -97,6 +125,14 @@ def _surface(cases: Sequence[PatchCase], score: float, distance_mm: Callable[[Su
 
 def _false_per_cm3(cases: Sequence[PatchCase], score: float) -> float:
     return sum(value >= score for case in cases for value in case.false_scores) / sum(c.background_cm3 for c in cases)
+
+
+def _auc_of_model(cases: Sequence[PatchCase]) -> float:
+    return _auc(cases, [case.malignancy for case in cases])
+
+
+def _auc_of_diameter(cases: Sequence[PatchCase]) -> float:
+    return _auc(cases, [case.nodule.diameter_mm for case in cases])
 
 
 def _auc(cases: Sequence[PatchCase], values: Sequence[float]) -> float:
