@@ -101,7 +101,7 @@ PUBLISHED = (
         name="malignancy, ROC AUC",
         value=0.935,
         place="table 3",
-        reason="its accuracy, sensitivity and specificity imply 23 % malignant nodules in one row of table 4 and 67 % in "
+        reason="its accuracy, sensitivity and specificity imply 23 % malignant nodules in one row of table 4, 67 % in "
         "another, so its rows are not of one test set",
     ),
     Published(

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from training.cli.options import console
 from training.data import drawn
-from training.labels.soft_masks import folder as soft_masks
-from training.labels.soft_masks.folder import Outcome
+from training.data import soft_mask_folder as soft_masks
+from training.data.soft_mask_folder import Outcome
 
 label_app = typer.Typer(no_args_is_help=True, help="Make labels of what people drew.")
 

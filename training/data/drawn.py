@@ -24,9 +24,9 @@ from training.data.recist import RecistMeasurement, RecistReading
 from training.data.recist_csv import read_table
 from training.data.recist_sr import read_reports
 from training.data.slices import load_lidc
+from training.data.soft_mask_folder import Subject
 from training.errors import TrainingError
 from training.labels.recist import RecistAxes
-from training.labels.soft_masks.folder import Subject
 
 SMALLEST_CROP = 64
 """Pixels; the crops of paper 5."""

@@ -1,4 +1,4 @@
-"""Codes of the voxels of a training target. Used by all of `training.data` and by `training.systems.jnsc.candidates`."""
+"""Codes of the voxels of a training target. Used by `training.data` and `training.systems.jnsc.candidates`."""
 
 from __future__ import annotations
 

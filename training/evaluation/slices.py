@@ -17,9 +17,9 @@ from inference.contract import Contract
 from inference.slices import answer
 from inference.volume import BoolArray
 from training.data.slices import Slice, middle, normalised
+from training.evaluation import agreement
 from training.evaluation.outcome import CasePicture, Outcome
 from training.labels.malignancy import LabelRule
-from training.metrics import agreement
 from training.metrics.consistency import are_consistent, decisions
 from training.metrics.overlap import Counts, counts, pooled
 from training.metrics.statistics import area_under_roc, average_precision, figure, mean

@@ -1,6 +1,6 @@
 """From a slice and what readers drew on it to a soft mask: trimap, matting, rejection.
 
-Pure. Called from `training.data`, `training.labels.soft_masks.folder` and DSNet's recipes, through the package.
+Pure. Called from `training.data`, `training.data.soft_mask_folder` and DSNet's recipes, through the package.
 R: readers, J: rows, I: columns.
 """
 

@@ -1,6 +1,6 @@
 """Pictures to look at: image with outline, trimap and alpha side by side, and sheets of many. Pure: arrays in and out.
 
-Called from `training.labels.soft_masks.folder`.
+Called from `training.data.soft_mask_folder`.
 """
 
 from __future__ import annotations

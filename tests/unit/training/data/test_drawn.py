@@ -16,8 +16,8 @@ from tests.support.recist_reports import LONG, SHORT, axis, group, image, line, 
 from tests.support.series import a_series
 from training.data.drawn import NothingDrawn, around, find
 from training.data.known import Refusal
+from training.data.soft_mask_folder import Subject
 from training.labels.recist import RecistAxes, axes_of
-from training.labels.soft_masks.folder import Subject
 
 AXES = axes_of(((20.0, 30.0), (40.0, 30.0)), ((30.0, 24.0), (30.0, 36.0)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.metrics.agreement import against_the_others, pairwise
+from training.evaluation.agreement import against_the_others, pairwise
 
 READERS = np.array([[[1, 1, 0, 0]], [[1, 1, 0, 0]], [[1, 0, 0, 0]]], bool)
 

@@ -12,9 +12,9 @@ from PIL import Image
 from inference.volume import BoolArray, HuArray
 from tests.unit.training.labels.soft_masks.discs import axes, disc, image_hu
 from training.data.known import Refusal
+from training.data.soft_mask_folder import Outcome, Subject, reasons, write
 from training.errors import FolderTaken
 from training.labels.recist import RecistAxes
-from training.labels.soft_masks.folder import Outcome, Subject, reasons, write
 
 
 def subject(name: str, drawn: BoolArray | RecistAxes, image: HuArray | None = None) -> Subject:
