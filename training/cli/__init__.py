@@ -8,6 +8,7 @@ pulmonode-train evaluate RUN --data DIR
 pulmonode-train export RUN DIR --data DIR
 pulmonode-train reproduce SYSTEM --budget 60m --data DIR
 pulmonode-train results RUNS
+pulmonode-train jnsc-labels RUN --data DIR
 pulmonode-train cards REPOSITORY
 """
 
@@ -19,7 +20,7 @@ import typer
 from rich.console import Console
 
 from inference.errors import InferenceError
-from training.cli import cards, data, fit, label, measure, reproduce
+from training.cli import cards, data, fit, label, labels, measure, reproduce
 from training.errors import TrainingError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train, evaluate and export the models. Offline.")
@@ -31,6 +32,7 @@ app.command("evaluate")(measure.evaluate)
 app.command("export")(measure.export)
 app.command("reproduce")(reproduce.reproduce)
 app.command("results")(reproduce.write_results)
+app.command("jnsc-labels")(labels.compare_labels)
 app.command("cards")(cards.write_cards)
 
 

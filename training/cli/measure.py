@@ -36,7 +36,7 @@ def evaluate(folder: RunFolder, data: DataFolder, cache: CacheFolder = CACHE, th
 
 def measure(folder: Path, own: Sources) -> str:
     """Measure a run, write what came of it into its folder, and give it as a table."""
-    recipe, system, model, step = _trained(folder, own)
+    recipe, system, model, step = trained(folder, own)
     outcome = recipe.evaluate(own, model, own.tell)
     figures = {"recipe": recipe.name, "steps": step, "of_steps": system.steps, **outcome.figures}
     table = pages.table(figures)
@@ -58,7 +58,7 @@ def export(
     if not (folder / runs.EVALUATION).exists():
         raise NotEvaluated(f"{folder} has no figures yet: pulmonode-train evaluate {folder} --data {data}")
     own = sources(data, cache)
-    recipe, system, model, _ = _trained(folder, own)
+    recipe, system, model, _ = trained(folder, own)
     figures = json.loads((folder / runs.EVALUATION).read_text(encoding="utf-8"))
     served = system.calibrated(system.served(model), figures)
     proofs = release(
@@ -76,7 +76,8 @@ def export(
     console.print(f"Next: pulmonode model publish {target}")
 
 
-def _trained(folder: Path, own: Sources) -> tuple[Recipe, System, Modules, int]:
+def trained(folder: Path, own: Sources) -> tuple[Recipe, System, Modules, int]:
+    """A run's recipe, its system, the modules as they are used, and how many steps they were trained."""
     recipe = catalogue.recipe(runs.read(folder)["recipe"]["name"])
     system = recipe.system(own)
     state = checkpoint.load(system, recipe.settings.seed, folder)
