@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,7 @@ def froc(cases: Sequence[LunaCase]) -> Froc:
     """All figures of the challenge; scans without nodules count for their false candidates."""
     by_scan = {case.name: [case] for case in cases}
     return Froc(
-        sensitivities={rate: figure(by_scan, lambda some, rate=rate: sensitivity_at(some, rate)) for rate in RATES},
+        sensitivities={rate: figure(by_scan, partial(sensitivity_at, rate=rate)) for rate in RATES},
         cpm=figure(by_scan, cpm),
     )
 

@@ -136,7 +136,7 @@ class JnscRecipe:
 
     def _losses(self, model: Modules, batch: WindowBatch, *, classify: bool) -> Losses:
         """The network in the precision of the settings, the losses in float32."""
-        network = model["network"]
+        network, _ = parts(model)
         maps = network.encode(batch.volume_B1KJI)
         logits_B1KJI = network.decode(maps)
         taps = network.tap(maps) if classify else []
@@ -153,7 +153,7 @@ class JnscRecipe:
             probability_BKJI = torch.sigmoid(logits_B1KJI.detach())[:, 0].cpu().numpy()
             features, labels = _candidates(taps, probability_BKJI, target_BKJI.cpu().numpy(), self.network.bins)
             if labels:
-                logits_N3 = model["head"].logits(torch.stack(features))
+                logits_N3 = parts(model)[1].logits(torch.stack(features))
                 terms["class"] = class_loss(logits_N3, torch.tensor(labels, device=logits_N3.device), weights)
         return terms
 
@@ -175,10 +175,16 @@ def _candidates(
     return features, labels
 
 
+def parts(model: Modules) -> tuple[Jnsc, JnscHead]:
+    """The dense network and the head."""
+    network, head = model["network"], model["head"]
+    assert isinstance(network, Jnsc) and isinstance(head, JnscHead)
+    return network, head
+
+
 def mined(model: Modules, bank: Bank, rng: np.random.Generator) -> dict[str, list[tuple[int, int, int]]]:
     """False findings of the network as it stands, on all real scans and some phantoms."""
-    network = model["network"].eval()
-    assert isinstance(network, Jnsc)
+    network = parts(model)[0].eval()
     phantoms = [scan for scan in bank.scans if scan.synthetic]
     some = [phantoms[n] for n in rng.permutation(len(phantoms))[:MINED_PHANTOMS]]
     return false_findings(network, [*(scan for scan in bank.scans if not scan.synthetic), *some])
@@ -186,7 +192,8 @@ def mined(model: Modules, bank: Bank, rng: np.random.Generator) -> dict[str, lis
 
 def validated(model: Modules, nodules: Sequence[Nodule]) -> dict[str, float]:
     """Mean soft Dice over patches that are continued to whole windows."""
-    network, losses = model["network"], []
+    network, _ = parts(model)
+    losses = []
     for nodule in nodules:
         window = continued(nodule)
         logits_B1KJI = network.decode(network.encode(normalised(window.volume_hu)[None, None]))
@@ -197,8 +204,7 @@ def validated(model: Modules, nodules: Sequence[Nodule]) -> dict[str, float]:
 
 def served(model: Modules) -> tuple[Served, ...]:
     """The detector and the head that judges its candidates."""
-    network, head = model["network"], model["head"]
-    assert isinstance(network, Jnsc) and isinstance(head, JnscHead)
+    network, head = parts(model)
     return (
         Served(contract=dense_contract(network), module=network, maximum_batch=DENSE_BATCH),
         Served(contract=head_contract(head), module=head, maximum_batch=HEAD_BATCH),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,6 +83,26 @@ def test_sensitivity_is_read_where_one_false_finding_falls_on_a_litre_of_backgro
 def test_all_nodules_that_were_found_count_where_false_findings_are_few() -> None:
     cases = [_case("P1", 0.2, (), 1500.0), _case("P2", 0.0, (0.9,), 1500.0)]
     assert report.patch_report(cases, 0.5)["sensitivity_at_1_per_1000_cm3"]["value"] == 0.5
+
+
+def test_malignancy_stands_beside_the_diameter_and_uncertain_nodules_are_left_out() -> None:
+    made = {
+        "P1": ((1, 1, 1), 3.0, 0.2),
+        "P2": ((5, 5, 5), 6.0, 0.9),
+        "P3": ((2, 1, 2), 6.5, 0.3),
+        "P4": ((3, 3, 3), 5, 1),
+    }
+    cases = [
+        replace(_case(name, 0.9, ()), nodule=a_nodule(name, radius, ratings), malignancy=malignancy)
+        for name, (ratings, radius, malignancy) in made.items()
+    ]
+    figures = report.malignancy_report(cases)
+    assert (figures["nodules"], figures["malignant"]) == (3, 1)
+    # 0.9 lies above 0.2 and 0.3; 12 mm above 6 mm, but not above 13 mm
+    assert (figures["auc"]["value"], figures["auc_by_diameter_alone"]["value"]) == (1.0, 0.5)
+    assert figures["auc_gain_over_diameter"]["value"] == 0.5
+    assert figures["within_diameters_mm"]["4-8"] == {"nodules": 1, "malignant": 0}
+    assert figures["within_diameters_mm"]["8-15"]["auc"]["value"] == 1.0
 
 
 def test_no_figure_needs_more_than_torch_s_own_modules() -> None:
