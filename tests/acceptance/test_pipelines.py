@@ -1,4 +1,4 @@
-"""All five published systems, as they are shipped, over a phantom and over a real CT that no training has seen.
+"""Every system that is shipped, over a phantom and over a real CT that no training has seen.
 
 Detection is the same in every pipeline, so its answers are remembered from the first one.
 """
@@ -35,7 +35,9 @@ from training.data.phantom import dicomise
 
 ROOT = Path(__file__).parents[2]
 MODELS = ModelRepository(ROOT / "model_repository")
-SYSTEMS = ("jnsc", "hr_mpf", "mt_net", "detection_guided", "dsnet")
+SYSTEMS = ("jnsc", "hr_mpf", "mt_net", "dsnet")
+"""Detection-guided is not among them yet: its weights would take the repository over 60 MB, see `training/LOG.md`."""
+
 CT = ROOT / "../shared/data/ct/LIDC-IDRI-0001"
 NODULE_LPS, NODULE_MM = (56.2, 86.3, -115.9), 23.4
 """Of the real nodule, from the list of LUNA16."""
