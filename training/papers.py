@@ -115,7 +115,7 @@ PUBLISHED = (
     ),
     Published(
         system="detection_guided",
-        figure="clinical.after.dice",
+        figure="clinical.variants.transferred.with_nodule.dice",
         name="Dice, clinical set after transfer",
         value=0.814,
         place="table 3, TL + STD",

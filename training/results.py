@@ -139,12 +139,13 @@ def _all_runs(runs: Sequence[Run]) -> str:
     lines = [
         "All runs, each on the same validation patients:",
         "",
-        f"| recipe | what it is | {' | '.join(COLUMNS[path] for path in columns)} |",
-        "|---" * (len(columns) + 2) + "|",
+        f"| recipe | what it is | steps | {' | '.join(COLUMNS[path] for path in columns)} |",
+        "|---" * (len(columns) + 3) + "|",
     ]
     for run in runs:
         cells = " | ".join(shown(value_at(run.figures, path)) for path in columns)
-        lines.append(f"| {run.recipe} | {run.purpose} | {cells} |")
+        steps = f"{run.figures['steps']} of {run.figures['of_steps']}"
+        lines.append(f"| {run.recipe} | {run.purpose} | {steps} | {cells} |")
     return "\n".join(lines)
 
 

@@ -35,7 +35,7 @@ def test_a_run_that_did_not_end_is_said_to_be_cut() -> None:
 def test_the_headline_s_run_counts_and_the_others_follow_in_a_table() -> None:
     content = page([_run("hr_mpf_s", dice=0.5), _run()], {"hr_mpf": "hr_mpf_paper"})
     assert "| Dice | 0.937 (table 1) | 0.860" in content
-    assert "| hr_mpf_s | The paper's. | 0.500" in content
+    assert "| hr_mpf_s | The paper's. | 100 of 100 | 0.500" in content
 
 
 def test_a_figure_that_was_not_measured_is_a_dash_and_an_undefined_one_says_so() -> None:
