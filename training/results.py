@@ -6,7 +6,7 @@ Called from `training.cli`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from training.papers import PUBLISHED, Published
@@ -30,6 +30,7 @@ class Run:
     system, recipe : what was trained
     purpose : what the recipe says of itself
     about, figures : its `run.json` and `evaluation.json`
+    labels : its `labels.json`, where hard, soft and pseudo-labels were compared; else empty
     """
 
     system: str
@@ -37,6 +38,7 @@ class Run:
     purpose: str
     about: Figures
     figures: Figures
+    labels: Figures = field(default_factory=dict)
 
 
 def page(runs: Sequence[Run], headline: Mapping[str, str]) -> str:
@@ -51,6 +53,8 @@ def page(runs: Sequence[Run], headline: Mapping[str, str]) -> str:
         mine = [run for run in runs if run.system == system]
         first = next((run for run in mine if run.recipe == headline.get(system)), mine[0])
         sections.append(f"## {system}\n\n{_about(first)}\n\n{_beside_the_paper(first)}\n\n{_size_alone(first)}")
+        if first.labels:
+            sections.append(_labels(first.labels))
         if len(mine) > 1:
             sections.append(_all_runs(mine))
     return "\n".join(section.rstrip() + "\n" for section in sections)
@@ -121,6 +125,23 @@ def _size_alone(run: Run) -> str:
     for name, part in malignancy["within_diameters_mm"].items():
         auc, size = shown(part.get("auc")), shown(part.get("auc_by_diameter_alone"))
         lines.append(f"| {name} | {part['nodules']} ({part['malignant']}) | {auc} | {size} |")
+    return "\n".join(lines)
+
+
+def _labels(figures: Figures) -> str:
+    """How hard, soft and pseudo-labels of two readers do, judged by all readers."""
+    lines = [
+        f"Labels ({figures['data']}; {figures['seeds']} seeds, {figures['training_nodules']} training nodules of which "
+        f"{figures['marginal_of_them']} are marginal, {figures['validation_nodules']} validation nodules):",
+        "",
+        "| labels | AUC | gain over hard | accuracy | gain over hard |",
+        "|---|---|---|---|---|",
+    ]
+    for name, part in figures.items():
+        if isinstance(part, Mapping) and "auc" in part:
+            keys = ("auc", "auc_gain_over_hard", "accuracy", "accuracy_gain_over_hard")
+            lines.append(f"| {name.replace('_', ' ')} | {' | '.join(shown(part.get(key)) for key in keys)} |")
+    lines.append(f"| the diameter alone | {shown(figures['auc_by_diameter_alone'])} | - | - | - |")
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ run.json           recipe, hashes of data and splits, commit, seed, versions
 checkpoint.npz     see `training.checkpoint`
 curves.csv         step, phase, what, value: the losses and the validation's figures
 curves.png         the same as a picture
+labels.json        JNSC only: kinds of labels compared, written by `pulmonode-train jnsc-labels`, with labels.md
 evaluation.json    figures, written by `pulmonode-train evaluate`, with evaluation.md and cases.png to look at
 """
 
@@ -22,7 +23,8 @@ from training.errors import OtherRun
 from training.sources import Sources
 from training.system import Recipe
 
-ABOUT, CURVES, PICTURE, EVALUATION = "run.json", "curves.csv", "curves.png", "evaluation.json"
+ABOUT, CURVES, PICTURE = "run.json", "curves.csv", "curves.png"
+EVALUATION, LABELS = "evaluation.json", "labels.json"
 SAME = ("recipe", "data_sha256", "splits_sha256")
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "monai", "pymatting", "pytorch-optimizer", "SimpleITK")
 

@@ -6,6 +6,7 @@ import json
 
 import torch
 
+from training import runs
 from training.cli.measure import trained
 from training.cli.options import CACHE, CacheFolder, DataFolder, RunFolder, Threads, console, sources
 from training.errors import OtherRun
@@ -25,6 +26,6 @@ def compare_labels(folder: RunFolder, data: DataFolder, cache: CacheFolder = CAC
     split = own.luna16_split
     known, held_back = (rated(network, own.luna16_nodules(side)) for side in (split.train, split.validation))
     figures = study(known, held_back)
-    (folder / "labels.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    (folder / runs.LABELS).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     (folder / "labels.md").write_text(pages.table(figures), encoding="utf-8")
     console.print(pages.table(figures))

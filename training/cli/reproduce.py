@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -121,18 +121,22 @@ class _Guard:
 
 
 def _runs(folder: Path, system: str) -> list[Run]:
-    found = []
-    for name, make in catalogue.recipes(system).items():
-        path = folder / name / runs.EVALUATION
-        if path.exists():
-            figures = json.loads(path.read_text(encoding="utf-8"))
-            found.append(
-                Run(
-                    system=system,
-                    recipe=name,
-                    purpose=catalogue.purpose(make),
-                    about=runs.read(path.parent),
-                    figures=figures,
-                )
-            )
-    return found
+    made = catalogue.recipes(system)
+    return [
+        Run(
+            system=system,
+            recipe=name,
+            purpose=catalogue.purpose(made[name]),
+            about=runs.read(folder / name),
+            figures=_json(folder / name / runs.EVALUATION),
+            labels=_json(folder / name / runs.LABELS),
+        )
+        for name in made
+        if (folder / name / runs.EVALUATION).exists()
+    ]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """What a file says; nothing if it is not there."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return content

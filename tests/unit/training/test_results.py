@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from training.papers import HEADLINES, PUBLISHED
@@ -47,3 +48,21 @@ def test_every_printed_number_is_a_share_and_has_a_reason() -> None:
     assert all(row.reason for row in PUBLISHED)
     assert all(0 < row.value < 1 for row in PUBLISHED if row.value is not None)
     assert {row.system for row in PUBLISHED} == set(HEADLINES)
+
+
+def test_kinds_of_labels_are_compared_where_a_run_compared_them() -> None:
+    part = {"auc": _figure(0.9), "accuracy": _figure(0.8)}
+    labels = {
+        "data": "two readers",
+        "seeds": 5,
+        "training_nodules": 370,
+        "marginal_of_them": 96,
+        "validation_nodules": 110,
+        "auc_by_diameter_alone": _figure(0.88),
+        "hard": part,
+        "pseudo_alpha_10": {**part, "auc_gain_over_hard": _figure(-0.01)},
+    }
+    content = page([dataclasses.replace(_run(), labels=labels)], HEADLINES)
+    assert "| hard | 0.900 (0.800 to 0.900) | - |" in content
+    assert "| pseudo alpha 10 | 0.900 (0.800 to 0.900) | -0.010 (" in content
+    assert "| the diameter alone | 0.880 (" in content
