@@ -170,7 +170,7 @@ class DetectionGuidedRecipe:
         slices = around_all(nodules_of(sources.nodules, patients), drawn=3, empty=2)
         more = {
             "outputs_of_the_served_weights": compared(slices, _outputs(model, self), PLAIN, share=SHARE, rule=RULE),
-            **compared(slices, _branches(model, self), self.plain.name, share=SHARE, rule=RULE),
+            "branches": compared(slices, _branches(model, self), self.plain.name, share=SHARE, rule=RULE),
         }
         tell("clinical test lesions")
         more["clinical"] = _clinical(self, sources, model)

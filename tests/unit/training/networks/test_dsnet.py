@@ -58,7 +58,7 @@ def test_every_fusion_answers_a_probability_per_pixel_of_its_grid(fusion: Fusion
     config = dataclasses.replace(TINY, fusion=fusion, factor=1 if fusion == "image" else 2)
     teacher = Generator(TINY_TEACHER).eval() if config.has_teacher else None
     image = torch.rand(2, 1, 32, 32)
-    found = DsNet(config)(image, teacher)
+    found = DsNet(config)(image, teacher).detach()
     assert found.shape == (2, 1, 32 * config.factor, 32 * config.factor)
     assert 0 < float(found.min()) < float(found.max()) < 1
 
