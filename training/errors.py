@@ -5,6 +5,8 @@ TrainingError
     NoSuchRecipe        recipe.unknown
     NotEvaluated        run.not-evaluated
     FolderTaken         export.folder
+    and beside each reader of data its own: recist.unreadable, data.nothing, data.packed, label.nothing, lidc.missing,
+    lidc.outlines-misplaced, luna16.table, luna16.pixels, deeplesion.slices, seg.unreadable
 """
 
 from __future__ import annotations
