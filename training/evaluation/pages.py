@@ -10,14 +10,26 @@ from matplotlib.figure import Figure
 
 from training.evaluation.outcome import CasePicture
 
+CASES = "cases"
+"""Name of the lists of what came of each case, see `training.evaluation.slices.case_list`."""
+
 SHOWN = 6
 """Best, median and worst cases each."""
+
+
+def without_cases(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures without the lists of what came of each case, for tables and contracts."""
+    return {
+        name: without_cases(value) if isinstance(value, Mapping) else value
+        for name, value in figures.items()
+        if name != CASES
+    }
 
 
 def table(figures: Mapping[str, Any]) -> str:
     """All figures of an evaluation, one a line, with their intervals."""
     lines = ["| figure | value | 95 % interval over patients |", "|---|---|---|"]
-    lines += [f"| {name} | {value} | {interval} |" for name, value, interval in _rows(figures, "")]
+    lines += [f"| {name} | {value} | {interval} |" for name, value, interval in _rows(without_cases(figures), "")]
     return "\n".join(lines) + "\n"
 
 

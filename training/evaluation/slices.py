@@ -5,6 +5,7 @@ The images go through `inference.slices`, as when the models are served. Called 
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ def evaluate(slices: Sequence[Slice], served: Sequence[Served], *, share: float,
         figures["reader_agreement"] = agreed
     if any(not np.isnan(case.malignancy) for case in cases):
         figures["malignancy"] = {"label_rule": rule.value, **malignancy_figures(cases)}
+    figures["cases"] = case_list(cases, share)
     return Outcome(figures=figures, cases=tuple(_picture(case) for case in cases))
 
 
@@ -149,6 +151,33 @@ def malignancy_figures(cases: Cases) -> dict[str, Any]:
     }
 
 
+def case_list(cases: Cases, share: float) -> dict[str, Any]:
+    """What came of each case, so that two runs can be compared case by case without their weights.
+
+    Parameters
+    ----------
+    share : of the readers who must have a pixel, as the cases were judged
+
+    Returns
+    -------
+    columns in the order of case ids; patients are numbered, ids are nowhere. Two lists with the same `sha256` are of
+    the same cases, with the same outlines as truth
+    """
+    ordered = sorted(cases, key=lambda case: case.slice.case_id)
+    patients = sorted({case.slice.patient_id for case in ordered})
+    identity = "\n".join([f"{share:.3f}", *(case.slice.case_id for case in ordered)])
+    listed: dict[str, Any] = {
+        "sha256": hashlib.sha256(identity.encode()).hexdigest(),
+        "patient": [patients.index(case.slice.patient_id) for case in ordered],
+        "dice": [_rounded(case.overlap.dice) for case in ordered],
+    }
+    if any(not np.isnan(case.malignancy) for case in ordered):
+        listed["malignancy"] = [_rounded(case.malignancy) for case in ordered]
+        listed["is_malignant"] = [_rounded(case.is_malignant) for case in ordered]
+        listed["diameter_mm"] = [_rounded(case.slice.diameter_mm) for case in ordered]
+    return listed
+
+
 def agreement_figures(slices: Iterable[Slice]) -> dict[str, Any]:
     """How well readers agree on the same slices; empty where no slice has three of them."""
     agreed: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -175,6 +204,10 @@ def _case(one: Slice, truth: BoolArray, found: BoolArray, malignancy: float, is_
         malignancy=malignancy,
         is_malignant=is_malignant,
     )
+
+
+def _rounded(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 4)
 
 
 def _by_patient(cases: Cases) -> dict[str, list[SliceCase]]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from training.data.slices import Slice
-from training.evaluation.slices import Cases, SliceCase, judge, segmentation_figures
+from training.evaluation.slices import Cases, SliceCase, case_list, judge, segmentation_figures
 from training.labels.malignancy import LabelRule
 from training.metrics.statistics import figure, mean
 from training.served import Served
@@ -26,13 +26,17 @@ def compared(
     slices : some may show no nodule
     against : name of the variant that the others are set against, slice by slice
     share, rule : see `training.evaluation.slices.evaluate`
+
+    Returns
+    -------
+    for each variant also the Dice of each slice that shows a nodule, see `training.evaluation.slices.case_list`
     """
     cases = {name: judge(slices, (one,), share=share, rule=rule) for name, one in variants.items()}
-    figures = {name: {**_figures(some), **_gains(some, cases[against])} for name, some in cases.items()}
+    figures = {name: {**_figures(some, share), **_gains(some, cases[against])} for name, some in cases.items()}
     return {"against": against, "variants": figures}
 
 
-def _figures(cases: Cases) -> dict[str, Any]:
+def _figures(cases: Cases, share: float) -> dict[str, Any]:
     """Those of slices with a nodule, and how often, and on how many pixels, something is found where there is none."""
     shown = [case for case in cases if case.truth.any()]
     empty = [case for case in cases if not case.truth.any()]
@@ -43,6 +47,8 @@ def _figures(cases: Cases) -> dict[str, Any]:
             "nothing_found": round(mean([float(not case.found.any()) for case in empty]), 4),
             "pixels_found": round(mean([float(case.found.sum()) for case in empty]), 2),
         }
+    listed = case_list(shown, share)
+    figures["cases"] = {column: listed[column] for column in ("sha256", "patient", "dice")}
     return figures
 
 

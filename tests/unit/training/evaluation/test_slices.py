@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from inference.contract import Contract, Feed, Intensity, RoiSlices, TensorSpec
 from training.data.slices import EDGE, Slice
-from training.evaluation.pages import draw, table
-from training.evaluation.slices import chain_of, evaluate, judge
+from training.evaluation.pages import draw, table, without_cases
+from training.evaluation.slices import case_list, chain_of, evaluate, judge
 from training.labels.malignancy import LabelRule
 from training.served import Served
 
@@ -111,6 +111,29 @@ def test_reader_agreement_is_measured_where_three_readers_drew() -> None:
     assert isinstance(found, dict)
     assert found["slices"] == 1 and found["pairwise"]["value"] == 1.0
     assert "reader_agreement" not in _figures(DISCS)
+
+
+def test_each_case_is_listed_without_the_name_of_its_patient() -> None:
+    """In the order of case ids, whatever order they came in; a rating of 3 is no label."""
+    listed = _figures([DISCS[3], *DISCS[:3]])["cases"]
+    assert isinstance(listed, dict)
+    assert listed["patient"] == [0, 1, 2, 3] and listed["dice"] == [1.0] * 4
+    assert listed["is_malignant"] == [0.0, 0.0, 1.0, None] and listed["diameter_mm"] == [6.0, 9.0, 12.0, 7.0]
+    assert not any(disc.case_id in str(listed) for disc in DISCS)
+
+
+def test_lists_of_cases_are_of_one_kind_only_with_the_same_cases_and_the_same_truth() -> None:
+    cases = judge(DISCS, [_served(("segmentation",))], share=0.5, rule=LabelRule.MEDIAN)
+    one = case_list(cases, 0.5)
+    assert case_list(cases[::-1], 0.5) == one
+    assert case_list(cases[:3], 0.5)["sha256"] != one["sha256"] != case_list(cases, 0.667)["sha256"]
+    assert "malignancy" not in one, "nobody answered it"
+
+
+def test_a_table_and_a_contract_have_no_lists_of_cases() -> None:
+    figures = {"slices": 4, "cases": {"sha256": "0"}, "variants": {"plain": {"cases": {"sha256": "1"}, "slices": 3}}}
+    assert without_cases(figures) == {"slices": 4, "variants": {"plain": {"slices": 3}}}
+    assert "sha256" not in table(figures)
 
 
 def test_a_model_is_asked_after_the_ones_that_feed_it() -> None:

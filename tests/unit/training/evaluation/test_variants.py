@@ -65,6 +65,7 @@ def test_slices_with_and_without_a_nodule_are_counted_apart() -> None:
     assert nothing["with_nodule"]["dice"]["value"] == 0.0
     assert bright["with_nodule"]["dice"]["value"] == 1.0
     assert bright["dice_gain_with_nodule"]["value"] == 1.0
+    assert bright["cases"]["dice"] == [1.0], "of the slice that shows a nodule"
     assert bright["dice_gain_of_all"]["value"] == 0.25, "the others gain nothing"
     disc = int(shown.mask().sum())
     expected = 2 * disc / (disc + 64 * 64)
