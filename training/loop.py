@@ -101,7 +101,7 @@ class _Turns(nn.Module):
         super().__init__()
         self.model = model
         self._kind = place.device.split(":")[0]
-        self._is_mixed = settings.precision == "bfloat16"
+        self._is_mixed = settings.precision == "bfloat16" and place.is_bfloat16_fast
 
     def forward(self, turn: Turn, batch: Any, memory: Memory) -> Losses:
         with torch.autocast(self._kind, dtype=torch.bfloat16, enabled=self._is_mixed):

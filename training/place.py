@@ -40,6 +40,14 @@ class Place:
         self._clock[0] = now
         return True
 
+    @property
+    def is_bfloat16_fast(self) -> bool:
+        """Whether the hardware computes in bfloat16. A CPU that only imitates it is two to three times slower with it."""
+        if self.device.startswith("cuda"):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+        able = torch.cpu.get_capabilities()
+        return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
 
 def find_place() -> Place:
     """The GPU if there is one, else the CPU; joins the other processes when started by torchrun."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from training.data import luna16, phantom, scans, slices, splits
+from training.data import clinical, luna16, phantom, scans, slices, splits
 from training.data.luna16 import Nodule
 from training.data.scans import Scan
 from training.data.slices import Slice
@@ -68,9 +68,9 @@ class Sources:
             found.append(scans.read(path))
         return tuple(found)
 
-    def luna16_slices(self, patients: Sequence[str]) -> tuple[Slice, ...]:
-        """The largest slice of each nodule of some patients."""
-        return tuple(slices.largest_slice(nodule) for nodule in self.luna16_nodules(patients))
+    def luna16_slices(self, patients: Sequence[str], *, drawn: int = 1) -> tuple[Slice, ...]:
+        """The largest slice of each nodule of some patients, and more of it up to `drawn`, evenly over its height."""
+        return clinical.around_all(self.luna16_nodules(patients), drawn=drawn, empty=0)
 
     def lidc_slices(self, patients: Sequence[str], *, readers: int = 1) -> tuple[Slice, ...]:
         """The LIDC slices of some patients that so many readers drew at least."""

@@ -137,7 +137,7 @@ class Settings:
     Parameters
     ----------
     seed : of everything random
-    precision : "bfloat16" lets torch choose it where it is safe; the weights stay float32
+    precision : "bfloat16" lets torch choose it where it is safe and the hardware has it; the weights stay float32
     average : decay of the running mean of the weights, which then is what is validated and exported; 0 = none
     """
 

@@ -52,8 +52,8 @@ class FakeSources(Sources):
         )
         self.__dict__["luna16_split"] = self.__dict__["lidc_split"] = split
 
-    def luna16_slices(self, patients: Sequence[str]) -> tuple[Slice, ...]:
-        """The slices of some patients."""
+    def luna16_slices(self, patients: Sequence[str], *, drawn: int = 1) -> tuple[Slice, ...]:
+        """The slices of some patients, one of each nodule."""
         return chosen(self.__dict__["slices"], patients)
 
     def lidc_slices(self, patients: Sequence[str], *, readers: int = 1) -> tuple[Slice, ...]:

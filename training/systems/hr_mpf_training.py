@@ -116,6 +116,7 @@ class HrMpfRecipe:
     name, settings, parity : see `training.system.Recipe`
     network : its size
     epochs, batch, variation : how often an epoch is shown, in which portions, how varied
+    drawn : slices of a nodule that are trained on at most: the largest, and others evenly over its height
     weights, rates : of the losses and optimisers
     gan, critic_width : what the critic minimises, and channels of its first convolution; "none" = there is no critic
     split : as printed, the turned images are dealt to both sides, whoever they are of
@@ -128,6 +129,7 @@ class HrMpfRecipe:
     parity: float = 1e-4
     batch: int = 16
     variation: Variation = Variation(shift=0, turns=PAPER_TURNS, is_exhaustive=True)
+    drawn: int = 1
     weights: LossWeights = LossWeights()
     gan: Gan = "wgan_clip"
     critic_width: int = 64
@@ -167,7 +169,8 @@ def sides(recipe: HrMpfRecipe, sources: Sources) -> tuple[tuple[Slice, ...], tup
     """The slices that are trained on, those that are validated on, and what must be said of their figures."""
     split = sources.luna16_split
     if recipe.split is SplitRule.PATIENT:
-        train, validation = sources.luna16_slices(split.train), sources.luna16_slices(split.validation)
+        train = sources.luna16_slices(split.train, drawn=recipe.drawn)
+        validation = sources.luna16_slices(split.validation)
     else:
         everyone = (*split.train, *split.validation, *split.unused)
         train, validation = _dealt(sources.luna16_slices(everyone), recipe.settings.seed)
