@@ -5,6 +5,9 @@ TrainingError
     NoSuchRecipe        recipe.unknown
     NotEvaluated        run.not-evaluated
     FolderTaken         export.folder
+    DataLacking         data.lacking
+    NoDetector          run.no-detector
+    NothingToJudge      froc.nothing
     and beside each reader of data its own: recist.unreadable, data.nothing, data.packed, label.nothing, lidc.missing,
     lidc.outlines-misplaced, luna16.table, luna16.pixels, deeplesion.slices, seg.unreadable
 """
@@ -40,3 +43,21 @@ class FolderTaken(TrainingError):
     """There is something at that place; a release is never changed."""
 
     code = "export.folder"
+
+
+class NoDetector(TrainingError):
+    """The run's system finds no nodules, it only outlines what was found."""
+
+    code = "run.no-detector"
+
+
+class NothingToJudge(TrainingError):
+    """There is no scan that a run may be judged on."""
+
+    code = "froc.nothing"
+
+
+class DataLacking(TrainingError):
+    """The data hold nothing of what the recipe needs."""
+
+    code = "data.lacking"

@@ -14,13 +14,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.metrics.froc import RATES
-from training.metrics.statistics import Figure, figure
+from training.metrics.statistics import Figure, figures
 
 UNKNOWN_DIAMETER_MM = 10.0
 MISSED = -math.inf
@@ -80,15 +79,13 @@ def judged(
 def froc(cases: Sequence[LunaCase]) -> Froc:
     """All figures of the challenge; scans without nodules count for their false candidates."""
     by_scan = {case.name: [case] for case in cases}
-    return Froc(
-        sensitivities={rate: figure(by_scan, partial(sensitivity_at, rate=rate)) for rate in RATES},
-        cpm=figure(by_scan, cpm),
-    )
+    *sensitivities, mean = figures(by_scan, _with_mean)
+    return Froc(sensitivities=dict(zip(RATES, sensitivities, strict=True)), cpm=mean)
 
 
 def cpm(cases: Sequence[LunaCase]) -> float:
     """Mean sensitivity at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false candidates per scan; NaN without nodules."""
-    return float(np.mean(np.interp(RATES, *curve(cases))))
+    return _with_mean(cases)[-1]
 
 
 def sensitivity_at(cases: Sequence[LunaCase], rate: float) -> float:
@@ -106,3 +103,9 @@ def curve(cases: Sequence[LunaCase]) -> tuple[NDArray[np.float64], NDArray[np.fl
     share = found / len(hits) if len(hits) else np.full(len(scores), np.nan)
     start = 0.0 if len(hits) else np.nan
     return np.r_[0.0, wrong / len(cases)], np.r_[start, share]
+
+
+def _with_mean(cases: Sequence[LunaCase]) -> tuple[float, ...]:
+    """Sensitivity at each of the rates, and their mean."""
+    sensitivities = np.interp(RATES, *curve(cases))
+    return *sensitivities.tolist(), float(sensitivities.mean())

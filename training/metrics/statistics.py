@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 ROUNDS = 1000
@@ -42,16 +42,32 @@ def figure(
     cases : by patient
     statistic : of any list of cases; NaN if undefined, such rounds are left out
     """
+    (only,) = figures(cases, lambda some: (statistic(some),), seed=seed)
+    return only
+
+
+def figures(
+    cases: Mapping[str, Sequence[Case]], statistics: Callable[[Sequence[Case]], Sequence[float]], *, seed: int = 0
+) -> tuple[Figure, ...]:
+    """Several statistics over the same draws; see `figure`."""
     patients = sorted(cases)
     rng = np.random.default_rng(seed)
     rounds = []
     for _ in range(ROUNDS):
         chosen = rng.integers(len(patients), size=len(patients))
-        rounds.append(statistic([case for number in chosen for case in cases[patients[number]]]))
-    defined = [value for value in rounds if not np.isnan(value)]
-    low, high = np.percentile(defined, [2.5, 97.5]) if defined else (np.nan, np.nan)
-    value = statistic([case for patient in patients for case in cases[patient]])
-    return Figure(value=value, low=float(low), high=float(high), patients=len(patients))
+        rounds.append(statistics([case for number in chosen for case in cases[patients[number]]]))
+    whole = statistics([case for patient in patients for case in cases[patient]])
+    return tuple(
+        Figure(value=value, **_interval(column), patients=len(patients))
+        for value, column in zip(whole, np.asarray(rounds).T, strict=True)
+    )
+
+
+def _interval(rounds: NDArray[np.float64]) -> dict[str, float]:
+    """Of the rounds in which the statistic was defined."""
+    defined = rounds[~np.isnan(rounds)]
+    low, high = np.percentile(defined, [2.5, 97.5]) if len(defined) else (np.nan, np.nan)
+    return {"low": float(low), "high": float(high)}
 
 
 def area_under_roc(scores: ArrayLike, positive: ArrayLike) -> float:
