@@ -1,6 +1,7 @@
 """A run: the folder that a training leaves. Called from `training.cli`.
 
-run.json           recipe, hashes of data and splits, commit, seed, versions
+run.json           recipe, hashes of data and splits, fold, commit, seed, versions; of a pack, what is in it
+patients.json      who was trained on and who validated, so that the run is never measured on whom it knows
 checkpoint.npz     see `training.checkpoint`
 curves.csv         step, phase, what, value: the losses and the validation's figures
 curves.png         the same as a picture
@@ -19,33 +20,52 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from training.data import packs, splits
+from training.data.splits import Split
 from training.errors import OtherRun
 from training.sources import Sources
 from training.system import Recipe
 
-ABOUT, CURVES, PICTURE = "run.json", "curves.csv", "curves.png"
+ABOUT, PATIENTS, CURVES, PICTURE = "run.json", "patients.json", "curves.csv", "curves.png"
 EVALUATION, LABELS = "evaluation.json", "labels.json"
-SAME = ("recipe", "data_sha256", "splits_sha256")
+SAME = ("recipe", "data_sha256", "splits_sha256", "fold")
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "monai", "pymatting", "pytorch-optimizer", "SimpleITK")
 
 
-def begin(recipe: Recipe, sources: Sources, folder: Path) -> None:
-    """Write `run.json`; a run that is taken up again must have the same recipe and data.
+def about(recipe: Recipe, sources: Sources, folder: Path) -> dict[str, Any]:
+    """What a run in this folder is made from; a run that is taken up again must have the same recipe and data.
 
     Raises
     ------
     OtherRun
     """
+    own = describe(recipe, sources)
+    if (folder / ABOUT).exists():
+        before = read(folder)
+        changed = [key for key in SAME if before.get(key) != own.get(key)]
+        if changed:
+            what = ", ".join(changed)
+            raise OtherRun(f"{folder} holds another run ({what} differ); choose another folder or remove it")
+    return own
+
+
+def begin(folder: Path, about: Mapping[str, Any], patients: Split) -> None:
+    """Write `run.json` and `patients.json`, unless the run is taken up again."""
     folder.mkdir(parents=True, exist_ok=True)
-    about = describe(recipe, sources)
-    path = folder / ABOUT
-    if not path.exists():
-        path.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        return
-    before = read(folder)
-    changed = [key for key in SAME if before.get(key) != about[key]]
-    if changed:
-        raise OtherRun(f"{folder} holds another run ({', '.join(changed)} differ); choose another folder or remove it")
+    if not (folder / ABOUT).exists():
+        splits.save(patients, folder / PATIENTS)
+        (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+
+def guard(folder: Path, sources: Sources) -> None:
+    """Refuse data whose validation patients a run was trained on.
+
+    Raises
+    ------
+    SplitBroken
+    """
+    if (folder / PATIENTS).exists():
+        splits.guard(splits.load(folder / PATIENTS).train, sources.patients.validation)
 
 
 def note(folder: Path, more: Mapping[str, Any]) -> None:
@@ -74,6 +94,8 @@ def describe(recipe: Recipe, sources: Sources) -> dict[str, Any]:
         "seed": recipe.settings.seed,
         "data_sha256": fingerprint(sources.data),
         "splits_sha256": {"luna16": sources.luna16_split.sha256, "lidc": sources.lidc_split.sha256},
+        "fold": sources.fold,
+        "pack": packs.about(sources.data),
         "commit": _commit(),
         "versions": {name: metadata.version(name) for name in PACKAGES},
     }
@@ -82,7 +104,7 @@ def describe(recipe: Recipe, sources: Sources) -> dict[str, Any]:
 def fingerprint(data: Path) -> str:
     """SHA-256 over names and contents of the files that training reads, in the order of names."""
     digest = hashlib.sha256()
-    for folder in ("lidc_slices", "luna16_nodules"):
+    for folder in ("lidc_slices", "luna16_nodules", packs.BACKGROUNDS, packs.NODULES, packs.SLICES):
         for path in sorted((data / folder).glob("*")):
             digest.update(f"{folder}/{path.name}".encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

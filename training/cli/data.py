@@ -1,9 +1,11 @@
-"""`pulmonode-train data`: look at the training data."""
+"""`pulmonode-train data`: look at training data, and bring them to the form that recipes train on."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,14 +16,16 @@ from rich.table import Table
 
 from training.cli.options import console
 from training.data.inspection import Inspection, inspect
+from training.data.known import Refusal
+from training.data.packing import pack as pack_folders
 from training.labels.malignancy import Label
 
-data_app = typer.Typer(no_args_is_help=True, help="Look at the training data.")
+data_app = typer.Typer(no_args_is_help=True, help="Look at training data, and pack them for recipes.")
 
 
 @data_app.callback()
 def data() -> None:
-    """Look at the training data."""
+    """Look at training data, and pack them for recipes."""
 
 
 @data_app.command("check")
@@ -46,6 +50,41 @@ def check(
             _show(inspection)
     if not any(inspection.is_usable for inspection in found):
         raise typer.Exit(1)
+
+
+@data_app.command("pack")
+def pack(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Folders of any known kind.", exists=True, file_okay=False)
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, for `--data`.")],
+) -> None:
+    """Bring folders to the one form that every recipe trains on, with a split by patient.
+
+    DIR may be CTs with segmentations, LIDC-IDRI, LUNA16, the shared data, an earlier pack: what `data check` knows and
+    somebody drew. Patients who have a side in the shared data or in an earlier pack keep it.
+    """
+    with console.status("reading") as status:
+        packed = pack_folders(folders, out, lambda text: status.update(escape(text)))
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, counts in (("nodules", packed.nodules), ("slices", packed.slices)):
+        table.add_row(f"  {name}", ", ".join(f"{count} of {kind}" for kind, count in counts.items()) or "none")
+    table.add_row("  backgrounds", f"{packed.backgrounds} CTs without marks")
+    split = packed.sides.split
+    for name, patients in (("train", split.train), ("validation", split.validation), ("unused", split.unused)):
+        nodules, slices = packed.of(patients)
+        table.add_row(f"  {name}", f"{len(patients)} patients, {nodules} nodules, {slices} slices")
+    table.add_row("  split", f"sha256 {split.sha256[:12]}")
+    _add_refusals(table, packed.refusals)
+    console.print(f"[bold]pack[/]  {escape(str(out))}")
+    console.print(table)
+    console.print(f"Next: pulmonode-train fit RECIPE RUN --data {escape(str(out))}")
+
+
+def _add_refusals(table: Table, refusals: Sequence[Refusal]) -> None:
+    for code, count in Counter(refusal.code for refusal in refusals).most_common():
+        first = next(refusal for refusal in refusals if refusal.code == code)
+        table.add_row("  [yellow]refused[/]", f"{count} x {code}: {escape(first.text)} ({escape(first.subject)})")
 
 
 def _plain(inspection: Inspection) -> dict[str, object]:
@@ -76,9 +115,7 @@ def _show(inspection: Inspection) -> None:
         table.add_row("  split", f"{plan.origin}, sha256 {plan.sha256[:12]}")
     for remark in inspection.remarks:
         table.add_row("  note", escape(remark))
-    for code, count in inspection.refusals_by_code.items():
-        first = next(refusal for refusal in inspection.refusals if refusal.code == code)
-        table.add_row("  [yellow]refused[/]", f"{count} x {code}: {escape(first.text)} ({escape(first.subject)})")
+    _add_refusals(table, inspection.refusals)
     if not inspection.is_usable:
         table.add_row("  [red]unusable[/]", "there is nothing here to learn from")
     console.print(table)

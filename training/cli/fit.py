@@ -15,8 +15,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from training import catalogue, checkpoint, curves, runs
-from training.cli.options import CACHE, CacheFolder, DataFolder, Threads, console, sources
+from training.cli.options import CACHE, CacheFolder, DataFolder, Fold, Threads, console, sources
 from training.curves import CurveWriter
+from training.errors import DataLacking
 from training.loop import Moment
 from training.loop import fit as fit_system
 from training.place import find_place
@@ -42,6 +43,7 @@ def fit(
         Path, typer.Argument(metavar="RUN", help="Folder of the run; an unfinished one is taken up again.")
     ],
     data: DataFolder,
+    fold: Fold = None,
     cache: CacheFolder = CACHE,
     threads: Threads = 1,
 ) -> None:
@@ -50,7 +52,7 @@ def fit(
     On several GPUs: torchrun --nproc-per-node N -m training.cli fit RECIPE RUN --data DIR
     """
     torch.set_num_threads(threads)
-    train_recipe(catalogue.recipe(recipe), folder, sources(data, cache))
+    train_recipe(catalogue.recipe(recipe), folder, sources(data, cache, fold))
     console.print(f"Next: pulmonode-train evaluate {folder} --data {data}")
 
 
@@ -58,10 +60,14 @@ def train_recipe(
     recipe: Recipe, folder: Path, own: Sources, also: Callable[[Moment], None] = lambda moment: None
 ) -> None:
     """Train a recipe in a folder, shown on the console; `also` is told every step and may end the run by raising."""
-    runs.begin(recipe, own, folder)
+    about = runs.about(recipe, own, folder)
+    try:
+        system = recipe.system(own)
+    except DataLacking as error:
+        raise DataLacking(f"{recipe.name} cannot be trained on {own.data}: {error}") from error
+    runs.begin(folder, about, own.patients)
     place = find_place()
     console.print(f"{recipe.name} on {place.device} ({place.reason})")
-    system = recipe.system(own)
     step = checkpoint.load(system, recipe.settings.seed, folder).step
     writer = CurveWriter(folder / runs.CURVES, step)
     started = time.monotonic()

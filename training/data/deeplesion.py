@@ -1,7 +1,7 @@
 """DeepLesion as it is distributed: 16-bit PNG slices and `DL_info.csv`; the lung lesions with their RECIST axes.
 
 The axes are read by `training.data.recist_csv`; here the slices around them become volumes. Nobody drew the lesions:
-masks come from `training.labels.soft_masks`. Called from `training.data.inspection` and recipes that train on it.
+masks come from `training.labels.soft_masks`. Called from `training.data.inspection` and `training.data.reading`.
 
 Yan K et al., J Med Imaging 2018;5:036501. A value minus 32768 is HU; slices are numbered from head to feet; the
 position in the patient is not known, so LPS here begins at the first pixel of the first slice that is there.

@@ -1,7 +1,7 @@
 """A folder of DICOM CTs with Segmentations of their nodules, such as radiologists have corrected and a PACS has kept.
 
 Each segmentation is put on the grid of the very CT that it was drawn on, or refused with the reason; nothing is
-resampled. Called from `training.data.inspection` and recipes that train on a site's own cases.
+resampled. Called from `training.data.inspection` and `training.data.reading`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from inference.measure import equivalent_diameter_mm
 from inference.series import SeriesHeader
 from inference.volume import BoolArray
 from training.data.ct_series import eligibility_of, series_below, volume_of
-from training.data.dicom_seg import BINARY, FRACTIONAL, Frame, Segmentation, SegUnreadable, masks
+from training.data.dicom_seg import BINARY, FRACTIONAL, Frame, Segmentation, SegUnreadable, masks, pseudonym
 from training.data.dicom_seg import read as read_seg
 from training.data.known import KnownNodule, KnownSeries, Refusal, centre_lps, cropped
+from training.data.luna16 import DEMO_PATIENTS
 
 SEG = "SEG"
+DEMO = frozenset(map(pseudonym, DEMO_PATIENTS))
 
 BESIDE_SLICE = 0.25
 """A frame further from a slice than this part of the slice distance does not lie on it."""
@@ -136,14 +138,16 @@ def check(segmentation: Segmentation, eligibility: Eligibility) -> None:
 
     Raises
     ------
-    SegmentationRefused : the code of the CT's first ground if it is ineligible; seg.no-patient, seg.type,
-        seg.no-nodule, seg.other-grid, seg.slice-missing, seg.source-mismatch
+    SegmentationRefused : the code of the CT's first ground if it is ineligible; seg.no-patient, patient.demo,
+        seg.type, seg.no-nodule, seg.other-grid, seg.slice-missing, seg.source-mismatch
     """
     if eligibility.grid is None:
         texts = "; ".join(reason.text for reason in eligibility.reasons)
         raise SegmentationRefused(eligibility.reasons[0].code, f"its CT cannot be used: {texts}")
     if not segmentation.patient_id:
         raise SegmentationRefused("seg.no-patient", "without a Patient ID it cannot be kept on one side of a split")
+    if segmentation.patient_id in DEMO:
+        raise SegmentationRefused("patient.demo", "the patient of the demo is never trained or validated on")
     if segmentation.kind not in {BINARY, FRACTIONAL}:
         raise SegmentationRefused("seg.type", f"segmentations of type {segmentation.kind} are not read")
     if not any(segment.is_nodule for segment in segmentation.segments):

@@ -141,10 +141,15 @@ def masks(segmentation: Segmentation) -> BoolArray:
     return np.asarray(pixels >= HALF * full)
 
 
+def pseudonym(patient_id: str, issuer: str = "") -> str:
+    """What stands for a Patient ID in training data: the same in all studies, and nobody can read it off."""
+    return hashlib.sha256(f"{issuer}\0{patient_id}".encode()).hexdigest()[:16]
+
+
 def _segmentation(path: Path, dataset: Dataset) -> Segmentation:
     return Segmentation(
         path=path,
-        patient_id=_pseudonym(dataset),
+        patient_id=_patient(dataset),
         series_uid=str(dataset.SeriesInstanceUID),
         instance_uid=str(dataset.SOPInstanceUID),
         frame_of_reference_uid=str(dataset.get("FrameOfReferenceUID", "")),
@@ -198,10 +203,9 @@ def _sources(groups: Sequence[Dataset]) -> Iterator[str]:
                 yield str(source.ReferencedSOPInstanceUID)
 
 
-def _pseudonym(dataset: Dataset) -> str:
+def _patient(dataset: Dataset) -> str:
     patient = str(dataset.get("PatientID") or "")
-    issuer = str(dataset.get("IssuerOfPatientID") or "")
-    return hashlib.sha256(f"{issuer}\0{patient}".encode()).hexdigest()[:16] if patient else ""
+    return pseudonym(patient, str(dataset.get("IssuerOfPatientID") or "")) if patient else ""
 
 
 def _point(values: Sequence[float]) -> Point:

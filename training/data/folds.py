@@ -1,6 +1,6 @@
 """Patients in folds: made once, stored with a hash, or taken from a table such as LUNA16's official one.
 
-Called from `training.data.inspection` and recipes that are validated on every fold in turn.
+Called from `training.data.sides`, `training.data.inspection` and `training.sources`.
 """
 
 from __future__ import annotations
@@ -51,8 +51,13 @@ def make_folds(strata: Mapping[str, str], count: int = COUNT) -> Folds:
     """
     if not 2 <= count <= len(strata):
         raise SplitBroken(f"{len(strata)} patients cannot be dealt to {count} folds")
+    return Folds(patients=deal(strata, count))
+
+
+def deal(strata: Mapping[str, str], count: int = COUNT) -> tuple[tuple[str, ...], ...]:
+    """The same for any number of patients; the last parts are empty if there are too few."""
     order = sorted(strata, key=lambda patient: (strata[patient], hashlib.sha256(patient.encode()).hexdigest()))
-    return Folds(patients=tuple(tuple(sorted(order[first::count])) for first in range(count)))
+    return tuple(tuple(sorted(order[first::count])) for first in range(count))
 
 
 def save(folds: Folds, path: Path) -> None:
@@ -66,11 +71,14 @@ def load(path: Path) -> Folds:
 
     Raises
     ------
-    SplitBroken : the hash does not fit, or a patient is in two folds
+    SplitBroken : they are no folds, the hash does not fit, or a patient is in two folds
     """
-    raw = json.loads(path.read_text(encoding="utf-8"))
-    folds = Folds(patients=tuple(tuple(part) for part in raw["folds"]))
-    if folds.sha256 != raw["sha256"]:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        folds, sha256 = Folds(patients=tuple(tuple(part) for part in raw["folds"])), raw["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SplitBroken(f"{path} is not there or holds no folds") from error
+    if folds.sha256 != sha256:
         raise SplitBroken(f"{path.name} was changed after it was made")
     return _checked(folds)
 

@@ -1,4 +1,7 @@
-"""What a folder of training data is, by the file that tells its kind. Called from `inspection` and `reading`."""
+"""What a folder of training data is, by the file that tells its kind.
+
+Called from `inspection`, `reading` and `packing`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ from enum import StrEnum
 from pathlib import Path
 
 from training.data import deeplesion, luna16_mhd, phantom_folder
+from training.data.packs import NODULES_TABLE, SLICES_TABLE
 
 
 class Kind(StrEnum):
     """What a folder is."""
 
+    NODULES = "nodules"
+    SLICES = "slices"
     LUNA16_NODULES = "luna16_nodules"
     LIDC_SLICES = "lidc_slices"
     DEEPLESION = "deeplesion"
@@ -22,6 +28,8 @@ class Kind(StrEnum):
 
 
 MARKERS = {
+    Kind.NODULES: NODULES_TABLE,
+    Kind.SLICES: SLICES_TABLE,
     Kind.LUNA16_NODULES: "nodules.csv",
     Kind.LIDC_SLICES: "slices.jsonl.gz",
     Kind.DEEPLESION: deeplesion.TABLE,
@@ -40,3 +48,17 @@ def marked_kind(folder: Path) -> Kind | None:
         if (folder / name).is_file():
             return kind
     return Kind.PHANTOMS if any(folder.glob(f"*/{phantom_folder.TRUTH}")) else None
+
+
+def parts_of(folder: Path) -> tuple[tuple[Path, Kind | None], ...]:
+    """What is read of a folder: itself if it is of one kind, else its subfolders if one of them is marked.
+
+    Returns
+    -------
+    the marked ones first; None = it may hold DICOM series
+    """
+    kind = marked_kind(folder)
+    parts = {part: marked_kind(part) for part in sorted(folder.iterdir()) if part.is_dir()}
+    if kind is not None or not any(parts.values()):
+        return ((folder, kind),)
+    return tuple(sorted(parts.items(), key=lambda part: part[1] is None))

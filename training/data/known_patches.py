@@ -1,6 +1,6 @@
 """From a known nodule in a CT to the patch of 50 mm at 1 mm that the 3-D systems train on. Pure.
 
-Called from recipes that train on other sources than the shared patches.
+Called from `training.data.reading`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """From a known nodule in a CT to the slice of 71 x 71 pixels that the 2-D systems train on. Pure.
 
-Called from recipes that train on other sources than the shared slices.
+Called from `training.data.reading`.
 """
 
 from __future__ import annotations

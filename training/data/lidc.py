@@ -1,7 +1,7 @@
 """LIDC-IDRI: the readers' outlines on the voxels of their CT.
 
 `nodules_on` needs only a grid, so that it serves the DICOM series and the volumes that LUNA16 made of them alike.
-Called from `training.data.inspection`, `training.data.luna16_mhd` and recipes that train on the whole of LIDC-IDRI.
+Called from `training.data.inspection`, `training.data.luna16_mhd` and `training.data.reading`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """LUNA16 as it is distributed: volumes in .mhd with .raw or .zraw, nodules and exclusions in CSV files.
 
 The masks are not part of LUNA16; they come from the outlines of LIDC-IDRI where these are at hand, for both have the
-same series and pixels. Called from `training.data.inspection` and recipes that train on whole CTs.
+same series and pixels. Called from `training.data.inspection` and `training.data.reading`.
 
 Setio AAA et al., Med Image Anal 2017;42:1-13; https://luna16.grand-challenge.org. Annotations LIDC-IDRI, CC BY 3.0.
 """

@@ -1,7 +1,7 @@
 """Training sets from a folder of any kind: whole series with their nodules, one after the other.
 
-Whatever `pulmonode-train data check` calls usable comes out here, as the patches of the 3-D systems or the slices of
-the 2-D ones. The shared packs have their own readers (`training.data.luna16`, `training.data.slices`).
+What somebody drew comes out here, as patches for the 3-D systems and slices for the 2-D ones. Packs have their own
+readers: `training.data.luna16`, `training.data.slices`, `training.data.packs`. Called from `training.data.packing`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from inference.errors import InferenceError
 from training.data import deeplesion, dicom_pairs, lidc, lidc_sqlite, luna16_mhd, phantom_folder
 from training.data.ct_series import series_below
 from training.data.kinds import Kind, marked_kind
-from training.data.known import KnownSeries, Refusal
+from training.data.known import KnownNodule, KnownSeries, Refusal
 from training.data.known_patches import patch_of
 from training.data.known_slices import largest_slice_of
 from training.data.lidc_sqlite import LidcMissing, LidcScan
@@ -27,7 +27,7 @@ Pending = tuple[str, Callable[[], KnownSeries]]
 """What a series is called, and how to read it."""
 
 
-PACKS = {Kind.LUNA16_NODULES, Kind.LIDC_SLICES}
+PACKS = {Kind.LUNA16_NODULES, Kind.LIDC_SLICES, Kind.NODULES, Kind.SLICES}
 
 
 class PackedFolder(TrainingError):
@@ -36,8 +36,8 @@ class PackedFolder(TrainingError):
     code = "data.packed"
 
 
-def nodules_in(folder: Path, refuse: Callable[[Refusal], object]) -> Iterator[Nodule]:
-    """The nodules of a folder that somebody drew, as patches.
+def drawn_in(folder: Path, refuse: Callable[[Refusal], object]) -> Iterator[tuple[str, Nodule, Slice | None]]:
+    """The nodules of a folder that somebody drew: series, patch and largest slice of each.
 
     Parameters
     ----------
@@ -46,22 +46,16 @@ def nodules_in(folder: Path, refuse: Callable[[Refusal], object]) -> Iterator[No
     """
     for series in known_series(folder, refuse):
         for nodule in series.nodules:
-            patch = patch_of(series, nodule)
+            patch, largest = patch_of(series, nodule), largest_slice_of(series, nodule)
             if patch is None:
-                refuse(_undrawn(nodule.nodule_id))
-            else:
-                yield patch
-
-
-def slices_in(folder: Path, refuse: Callable[[Refusal], object]) -> Iterator[Slice]:
-    """The largest slice of each nodule of a folder that somebody drew; see `nodules_in`."""
-    for series in known_series(folder, refuse):
-        for nodule in series.nodules:
-            largest = largest_slice_of(series, nodule)
+                refuse(_refused("nodule.not-drawn", nodule, "nobody has drawn it, so there is no mask to learn"))
+                continue
+            if not patch.mask.any():
+                refuse(_refused("nodule.too-small", nodule, "it fills no voxel of 1 mm by half"))
+                continue
             if largest is None:
-                refuse(_undrawn(nodule.nodule_id))
-            else:
-                yield largest
+                refuse(_refused("nodule.oblong-pixels", nodule, "its pixels are not square, so it gives no slice"))
+            yield series.series_uid, patch, largest
 
 
 def known_series(folder: Path, refuse: Callable[[Refusal], object]) -> Iterator[KnownSeries]:
@@ -99,8 +93,14 @@ def _dicom(folder: Path) -> Iterator[Pending | Refusal]:
     known = {scan.series_uid for scan in scans}
     for found in lidc.found_in([one for one in series if one.series_instance_uid in known], scans):
         yield found if isinstance(found, Refusal) else (found.scan.series_uid, partial(lidc.read, found))
-    for pair in dicom_pairs.found_in([one for one in series if one.series_instance_uid not in known]):
+    others = [one for one in series if one.series_instance_uid not in known]
+    bare = {one.series_instance_uid for one in others if one.modality == "CT"}
+    for pair in dicom_pairs.found_in(others):
+        if not isinstance(pair, Refusal):
+            bare.remove(pair.series_uid)
         yield pair if isinstance(pair, Refusal) else (pair.series_uid, partial(dicom_pairs.read, pair))
+    for uid in sorted(bare):
+        yield Refusal(code="ct.no-marks", subject=uid, text="nobody has marked the nodules of this CT")
 
 
 def _luna16(folder: Path) -> Iterator[Pending | Refusal]:
@@ -146,5 +146,5 @@ def _patients() -> dict[str, str]:
         return {}
 
 
-def _undrawn(nodule_id: str) -> Refusal:
-    return Refusal(code="nodule.not-drawn", subject=nodule_id, text="nobody has drawn it, so there is no mask to learn")
+def _refused(code: str, nodule: KnownNodule, text: str) -> Refusal:
+    return Refusal(code=code, subject=nodule.nodule_id, text=text)

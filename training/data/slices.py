@@ -24,6 +24,7 @@ from torch import Tensor
 from inference.volume import BoolArray, HuArray
 from training.data.luna16 import EDGE as PATCH_EDGE
 from training.data.luna16 import Nodule, integers
+from training.errors import DataLacking
 from training.labels.consensus import consensus, mask_from_polygon
 from training.labels.malignancy import Label, LabelRule, label
 
@@ -101,10 +102,15 @@ def load_lidc(folder: Path, *, readers: int = 1) -> tuple[Slice, ...]:
     """
     with np.load(folder / "slices.npz") as pack:
         images_hu = integers(pack["lo"], pack["hi"], (1, 2)).astype(np.int16)
-    with gzip.open(folder / "slices.jsonl.gz", "rt", encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
+    rows = lidc_rows(folder)
     slices = (_lidc_slice(n, row, image) for n, (row, image) in enumerate(zip(rows, images_hu, strict=True)))
     return tuple(s for s in slices if len(s.readers_RJI) >= readers and s.patient_id != DEMO_PATIENT)
+
+
+def lidc_rows(folder: Path) -> list[dict[str, Any]]:
+    """The table of the shared folder of LIDC slices; the slice `lidc:n` is of row n."""
+    with gzip.open(folder / "slices.jsonl.gz", "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
 
 
 def _lidc_slice(number: int, row: dict[str, Any], image_hu: HuArray) -> Slice:
@@ -171,7 +177,13 @@ def samples_of(
     share : of the readers who must have a pixel
     rule : that makes labels of ratings
     soft : the soft mask of a slice; its mask if None
+
+    Raises
+    ------
+    DataLacking : there are no slices
     """
+    if not slices:
+        raise DataLacking("no slice is left to train or validate on; `pulmonode-train data check` counts what there is")
     masks = np.stack([s.mask(share) for s in slices]).astype(np.float32)
     return Samples(
         images_NJI=normalised(np.stack([s.image_hu for s in slices])),

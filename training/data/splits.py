@@ -1,7 +1,7 @@
 """Which patients train and which validate: made once, stored as a file with a hash, checked before every use.
 
 Validation patients come from the phantoms' held-out pool, so that neither a CT nor a nodule shape is on both sides.
-Called from `training.cli`, `training.data.bank` and `training.evaluation`.
+Called from `training.sources`, `training.runs`, `training.data` and `training.systems`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from training.errors import TrainingError
 from training.labels.malignancy import Label
 
 LEAKY = "leaky"
@@ -30,8 +31,10 @@ class SplitRule(StrEnum):
     AS_PRINTED = "as_printed"
 
 
-class SplitBroken(Exception):
+class SplitBroken(TrainingError):
     """A patient is on both sides, or the file is not the one that was made."""
+
+    code = "split.broken"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,11 +156,14 @@ def load(path: Path) -> Split:
 
     Raises
     ------
-    SplitBroken : the hash does not fit, or a patient is on both sides
+    SplitBroken : it is no split, the hash does not fit, or a patient is on both sides
     """
-    raw = json.loads(path.read_text(encoding="utf-8"))
-    split = Split(**{key: tuple(raw[key]) for key in ("train", "validation", "unused")})
-    if split.sha256 != raw["sha256"]:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        split, sha256 = Split(**{key: tuple(raw[key]) for key in ("train", "validation", "unused")}), raw["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SplitBroken(f"{path} is not there or no split") from error
+    if split.sha256 != sha256:
         raise SplitBroken(f"{path.name} was changed after it was made")
     guard(split.train, (*split.validation, *split.unused))
     return split

@@ -1,6 +1,6 @@
 """What a folder holds that can be trained on, what is refused and why: `pulmonode-train data check`.
 
-    packs     the shared folders `luna16_nodules` and `lidc_slices`
+    packs     the shared folders `luna16_nodules` and `lidc_slices`, and what `pulmonode-train data pack` wrote
     tables    LUNA16 and DeepLesion as they are distributed
     dicom     LIDC-IDRI, CTs with segmentations, phantoms, CTs without marks
     verdict   the result, and how counts and a split come about
@@ -16,7 +16,7 @@ from pathlib import Path
 from training.data.ct_series import Tell
 from training.data.inspection import dicom, packs, tables
 from training.data.inspection.verdict import Inspection, SplitPlan
-from training.data.kinds import MARKERS, Kind, marked_kind
+from training.data.kinds import MARKERS, Kind, parts_of
 from training.errors import TrainingError
 
 __all__ = ["Inspection", "NothingFound", "SplitPlan", "inspect"]
@@ -29,6 +29,8 @@ class NothingFound(TrainingError):
 
 
 INSPECTORS: Mapping[Kind, Callable[[Path, Tell], Inspection]] = {
+    Kind.NODULES: packs.nodules,
+    Kind.SLICES: packs.slices,
     Kind.LUNA16_NODULES: packs.luna16_nodules,
     Kind.LIDC_SLICES: packs.lidc_slices,
     Kind.DEEPLESION: tables.deeplesion_folder,
@@ -49,13 +51,9 @@ def inspect(folder: Path, tell: Tell) -> tuple[Inspection, ...]:
     NothingFound : nothing of any kind is there
     TrainingError : a table is broken
     """
-    kind = marked_kind(folder)
-    if kind is not None:
-        return (INSPECTORS[kind](folder, tell),)
-    parts = {part: marked_kind(part) for part in sorted(folder.iterdir()) if part.is_dir()}
-    found = [INSPECTORS[kind](part, tell) for part, kind in parts.items() if kind is not None]
-    for part in [part for part, kind in parts.items() if kind is None] if found else [folder]:
-        found += dicom.inspect(part, tell)
+    found: list[Inspection] = []
+    for part, kind in parts_of(folder):
+        found += dicom.inspect(part, tell) if kind is None else [INSPECTORS[kind](part, tell)]
     if not found:
         raise NothingFound(f"{folder} holds no DICOM series and none of {', '.join(MARKERS.values())}")
     return tuple(found)

@@ -1,29 +1,27 @@
-"""The shared folders of nodule patches and slices: every row has its pixels, every patient its side of the split."""
+"""Packed nodules and slices, shared or packed here: every row has its pixels, every patient a side of the split."""
 
 from __future__ import annotations
 
 import csv
 import gzip
 import json
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from training.data import splits
+from training.data import packs, splits
 from training.data.ct_series import Tell
 from training.data.inspection.verdict import Fact, Inspection, concluded
 from training.data.kinds import MARKERS, Kind
 from training.data.known import Refusal
 from training.data.luna16 import DEMO_PATIENTS, EDGE
+from training.data.packs import BROKEN, PackBroken
 from training.data.splits import Split
 
 PIXELS = "slices.npz"
 HERE = Path(__file__).parent.parent
 LUNA16_SPLIT, LIDC_SPLIT = HERE / "luna16_split.json", HERE / "lidc_split.json"
-
-BROKEN = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
 
 
 def luna16_nodules(folder: Path, tell: Tell) -> Inspection:
@@ -51,6 +49,40 @@ def lidc_slices(folder: Path, tell: Tell) -> Inspection:
         found.append(_of_slice(number, text, count))
         tell(number + 1, len(texts))
     return _concluded(folder, Kind.LIDC_SLICES, found, LIDC_SPLIT)
+
+
+def nodules(folder: Path, tell: Tell) -> Inspection:
+    """Patches that `pulmonode-train data pack` wrote."""
+    return _packed(folder, Kind.NODULES, tell)
+
+
+def slices(folder: Path, tell: Tell) -> Inspection:
+    """Slices that `pulmonode-train data pack` wrote."""
+    return _packed(folder, Kind.SLICES, tell)
+
+
+def _packed(folder: Path, kind: Kind, tell: Tell) -> Inspection:
+    found: list[Fact | Refusal] = []
+    try:
+        rows = packs.rows_of(folder / MARKERS[kind])
+        for some, _ in packs.files_of(folder / MARKERS[kind]):
+            found += [_of_packed_row(row) for row in some]
+            tell(len(found), len(rows))
+    except PackBroken as error:
+        found.append(Refusal(code=error.code, subject=folder.name, text=str(error)))
+    return _concluded(folder, kind, found, folder.parent / packs.SPLIT, "packed")
+
+
+def _of_packed_row(row: packs.Row) -> Fact | Refusal:
+    try:
+        return Fact(
+            patient_id=row["patient_id"],
+            series_uid=row["series_uid"],
+            readers=row.get("readers", 1),
+            ratings=row["ratings"],
+        )
+    except BROKEN:
+        return Refusal(code="pack.row", subject=str(row.get("file")), text="a field is missing")
 
 
 def _of_pack(path: Path, rows: Sequence[dict[str, str]]) -> list[Fact | Refusal]:
@@ -95,9 +127,11 @@ def _of_slice(number: int, text: str, count: int) -> Fact | Refusal:
         return Refusal(code="pack.row", subject=subject, text="a field is missing or holds no number")
 
 
-def _concluded(folder: Path, kind: Kind, found: Iterable[Fact | Refusal], path: Path) -> Inspection:
+def _concluded(
+    folder: Path, kind: Kind, found: Iterable[Fact | Refusal], path: Path, origin: str = "committed"
+) -> Inspection:
     split = splits.load(path)
-    return concluded(folder, kind, list(_checked(found, split)), split=(f"{path.name}, committed", split))
+    return concluded(folder, kind, list(_checked(found, split)), split=(f"{path.name}, {origin}", split))
 
 
 def _checked(found: Iterable[Fact | Refusal], split: Split) -> Iterator[Fact | Refusal]:
@@ -108,7 +142,7 @@ def _checked(found: Iterable[Fact | Refusal], split: Split) -> Iterator[Fact | R
             text = f"{one.patient_id} is the patient of the demo and is never trained or validated on"
             yield Refusal(code="patient.demo", subject=one.series_uid, text=text)
         elif isinstance(one, Fact) and one.patient_id not in known:
-            text = f"{one.patient_id} is on no side of the committed split"
+            text = f"{one.patient_id} is on no side of the split"
             yield Refusal(code="patient.unknown", subject=one.series_uid, text=text)
         else:
             yield one

@@ -16,7 +16,7 @@ from tests.unit.training.data.test_luna16_mhd import SERIES
 from tests.unit.training.data.test_luna16_mhd import a_folder as a_luna16_folder
 from tests.unit.training.data.test_phantom_folder import a_phantom
 from training.data.known import Refusal
-from training.data.reading import PackedFolder, known_series, nodules_in, slices_in
+from training.data.reading import PackedFolder, drawn_in, known_series
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_segmented_nodules_become_patches_that_know_each_other(pair: Path) -> None:
     refused: list[Refusal] = []
-    nodules = list(nodules_in(pair, refused.append))
+    nodules = [nodule for _, nodule, _ in drawn_in(pair, refused.append)]
     assert refused == []
     assert len(nodules) == 2
     for nodule in nodules:
@@ -43,9 +43,11 @@ def test_segmented_nodules_become_patches_that_know_each_other(pair: Path) -> No
 
 
 def test_segmented_nodules_become_slices(pair: Path) -> None:
-    slices = list(slices_in(pair, pytest.fail))
-    assert [one.readers_RJI.shape for one in slices] == [(1, 71, 71)] * 2
+    slices = [one for _, _, one in drawn_in(pair, pytest.fail)]
+    assert len(slices) == 2
     for one in slices:
+        assert one is not None
+        assert one.readers_RJI.shape == (1, 71, 71)
         assert (one.image_hu[one.mask()] == 30).all()
         assert one.pixel_spacing_mm == 0.8
 
@@ -54,7 +56,7 @@ def test_a_phantom_is_read_but_nobody_drew_its_nodules(tmp_path: Path) -> None:
     refused: list[Refusal] = []
     a_phantom(tmp_path)
     assert [len(series.nodules) for series in known_series(tmp_path, refused.append)] == [1]
-    assert list(nodules_in(tmp_path, refused.append)) == []
+    assert list(drawn_in(tmp_path, refused.append)) == []
     assert [one.code for one in refused] == ["nodule.not-drawn"]
 
 
@@ -62,7 +64,7 @@ def test_lesions_that_were_only_measured_are_series_but_no_slices(tmp_path: Path
     folder = a_deeplesion_folder(tmp_path, ROW, ROW | {"Possibly_noisy": "1"})
     refused: list[Refusal] = []
     assert len(list(known_series(folder, refused.append))) == 1
-    assert list(slices_in(folder, refused.append)) == []
+    assert list(drawn_in(folder, refused.append)) == []
     assert [one.code for one in refused] == ["recist.noisy", "recist.noisy", "nodule.not-drawn"]
 
 
