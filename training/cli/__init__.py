@@ -1,10 +1,12 @@
 """`pulmonode-train`: check data, make labels, train, evaluate, export. Each verb parses, calls, prints.
 
 pulmonode-train data check DIR
+pulmonode-train data pack DIR... OUT
 pulmonode-train label soft-masks FOLDER OUT
 pulmonode-train recipes
 pulmonode-train fit RECIPE RUN --data DIR
 pulmonode-train evaluate RUN --data DIR
+pulmonode-train froc RUN --scans LUNA16 --data DIR
 pulmonode-train export RUN DIR --data DIR
 pulmonode-train reproduce SYSTEM --budget 60m --data DIR
 pulmonode-train results RUNS
@@ -20,7 +22,7 @@ import typer
 from rich.console import Console
 
 from inference.errors import InferenceError
-from training.cli import cards, data, fit, label, labels, measure, reproduce
+from training.cli import cards, data, fit, froc, label, labels, measure, reproduce
 from training.errors import TrainingError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train, evaluate and export the models. Offline.")
@@ -29,6 +31,7 @@ app.add_typer(label.label_app, name="label")
 app.command("recipes")(fit.show_recipes)
 app.command("fit")(fit.fit)
 app.command("evaluate")(measure.evaluate)
+app.command("froc")(froc.froc)
 app.command("export")(measure.export)
 app.command("reproduce")(reproduce.reproduce)
 app.command("results")(reproduce.write_results)

@@ -17,6 +17,7 @@ from inference.predictor import Predictor
 from inference.systems import Choice, assembled, detector_among
 from inference.volume import Volume
 from training.data import lidc_sqlite
+from training.data.dicom_seg import pseudonym
 from training.data.known import Refusal
 from training.data.lidc_sqlite import LidcMissing
 from training.data.luna16_mhd import Luna16Scan
@@ -65,7 +66,7 @@ def unseen(
     Parameters
     ----------
     found : what `training.data.luna16_mhd.find` gives
-    trained : the patients that the run was trained on
+    trained : the patients that the run was trained on, by their names or by their pseudonyms
     """
     sorted_out = [_judged(one, trained) for one in found]
     scans = tuple(one for one in sorted_out if isinstance(one, Luna16Scan))
@@ -105,7 +106,7 @@ def _judged(one: Luna16Scan | Refusal, trained: Collection[str]) -> Luna16Scan |
     if one.patient_id == one.series_uid:
         text = "nobody knows whose it is, so it may be of a patient that was trained on"
         return Refusal(code="patient.unknown", subject=one.series_uid, text=text)
-    if one.patient_id in trained:
+    if one.patient_id in trained or pseudonym(one.patient_id) in trained:
         text = "the run was trained on this patient"
         return Refusal(code="patient.trained-on", subject=one.series_uid, text=text)
     return one
