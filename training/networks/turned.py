@@ -29,14 +29,15 @@ class Turned(nn.Module):
 
     def forward(self, *images_B1JI: Tensor) -> Any:
         """The mean over the eight ways."""
-        answers = self.module(*(torch.cat([_put(x_B1JI, n) for n in range(TURNS)]) for x_B1JI in images_B1JI))
+        put = (torch.stack([_put(x_B1JI, n) for n in range(TURNS)]).flatten(0, 1) for x_B1JI in images_B1JI)
+        answers = self.module(*put)
         if isinstance(answers, Tensor):
             return _mean(answers)
         return tuple(_mean(answer) for answer in answers)
 
 
 def _mean(answers: Tensor) -> Tensor:
-    parts = answers.chunk(TURNS)
+    parts = answers.reshape(TURNS, -1, *answers.shape[1:]).unbind(0)
     if answers.ndim == 4:
         parts = tuple(_back(part_B1JI, n) for n, part_B1JI in enumerate(parts))
     return torch.stack(parts).mean(0)

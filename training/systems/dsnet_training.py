@@ -3,8 +3,8 @@
 What a run does, in phases
 1. "teacher": the teacher learns to enlarge slices of all training patients that were blurred and thinned out.
 2. "teacher-gan": the same against a critic, as SRGAN. From then on it is frozen.
-3. "dice" (not in the paper): the segmenter learns the binary masks. Without it the L1 loss, whose median is background,
-   was seen to push all pixels to 0 within 100 steps, and to leave them there.
+3. "dice" (not in the paper): the segmenter learns the binary masks, also of slices that fewer readers drew. Without it
+   the L1 loss, whose median is background, was seen to push all pixels to 0 within 100 steps, and to leave them there.
 4. "dsnet": it learns soft masks made from all readers of a slice, against a discriminator of pixels.
 
 Rows of the paper's ablation leave out parts of it; without fusion there are no teacher phases. The binary truth is the
@@ -17,7 +17,6 @@ Shape suffixes: B batch, J row, I column, 1 channel.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -52,6 +51,7 @@ from training.networks.dsnet import (
     enlarged,
 )
 from training.networks.srgan import Critic, Generator, SrganConfig, degraded
+from training.networks.turned import Turned
 from training.served import Served
 from training.sources import Sources
 from training.system import Losses, Memory, Modules, Phase, Settings, System, Turn, constant
@@ -93,11 +93,13 @@ class DsNetRecipe:
     name, settings, parity : see `training.system.Recipe`
     network, teacher : their sizes
     teaching : of the teacher
-    dice_epochs : of the segmenter with Dice alone, at the highest rate; the paper has none
+    dice_epochs, dice_readers : of the segmenter with Dice alone, at the highest rate, on slices that so many readers
+        drew at least; the paper has none
     epochs, batch, learning_rate : of the segmenter; the rate is the highest, it falls to nothing
     weights : of the losses
     initial_sd : standard deviation of the first weights of segmenter and discriminator; None = as torch has them
     variation : of the crops
+    is_turned : whether the served model answers with the mean over the eight ways to put a slice
     """
 
     name: str
@@ -107,19 +109,22 @@ class DsNetRecipe:
     teacher: SrganConfig
     teaching: Teaching
     dice_epochs: int
+    dice_readers: int = READERS
     epochs: int
     batch: int
     learning_rate: float = 2e-4
     weights: SoftWeights = SoftWeights()
     initial_sd: float | None = None
     variation: Variation = Variation()
+    is_turned: bool = False
 
     def system(self, sources: Sources) -> System:
         """What is trained, with its data."""
         split = sources.lidc_split
         guard(split.train, split.validation)
         samples = _samples(self, sources)
-        phases = _dsnet_phases(self, samples)
+        drawn = samples_of(sources.lidc_slices(split.train, readers=self.dice_readers), share=CONSENSUS)
+        phases = _dsnet_phases(self, samples, drawn)
         if self.network.has_teacher:
             phases = _teacher_phases(self, samples_of(sources.lidc_slices(split.train))) + phases
         validation = samples_of(sources.lidc_slices(split.validation, readers=READERS), share=CONSENSUS)
@@ -173,7 +178,7 @@ def _teacher_phases(recipe: DsNetRecipe, samples: Samples) -> list[Phase]:
     ]
 
 
-def _dsnet_phases(recipe: DsNetRecipe, samples: Samples) -> list[Phase]:
+def _dsnet_phases(recipe: DsNetRecipe, samples: Samples, drawn: Samples) -> list[Phase]:
     made: list[Tensor] = []
     first = Turn(optimiser="segmenter", losses=partial(_segmented, DICE_ALONE, made))
     turns = [Turn(optimiser="segmenter", losses=partial(_segmented, recipe.weights, made))]
@@ -189,12 +194,16 @@ def _dsnet_phases(recipe: DsNetRecipe, samples: Samples) -> list[Phase]:
         rate=falling,
         validate_every=4,
     )
-    return [
-        dataclasses.replace(
-            phase, name="dice", steps=recipe.dice_epochs * epoch, turns=(first,), rate=constant, validate_every=0
-        ),
-        phase,
-    ]
+    dice_epoch = steps_per_epoch(drawn, recipe.batch, recipe.variation)
+    dice = Phase(
+        name="dice",
+        steps=recipe.dice_epochs * dice_epoch,
+        epoch=dice_epoch,
+        turns=(first,),
+        batch=drawing(drawn, recipe.batch, recipe.variation, recipe.settings.seed),
+        validate_every=0,
+    )
+    return [dice, phase]
 
 
 def falling(share: float) -> float:
@@ -300,5 +309,6 @@ def served(recipe: DsNetRecipe, model: Modules) -> tuple[Served, ...]:
         "binary truth: 50 % consensus of four readers or more.",
         trained_on={"data": "LIDC-IDRI, largest slices drawn by four readers or more, patients apart from validation"},
     )
-    module = ServedDsNet(_network(model), _teacher(model))
+    alone = ServedDsNet(_network(model), _teacher(model))
+    module = Turned(alone) if recipe.is_turned else alone
     return (Served(contract=contract, module=module, maximum_batch=MAXIMUM_BATCH),)

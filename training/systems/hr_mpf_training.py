@@ -51,6 +51,7 @@ from training.losses.two_class import label_cross_entropy, pixel_cross_entropy
 from training.metrics.overlap import dice
 from training.metrics.statistics import mean
 from training.networks.hr_mpf import Critic, HrMpf, HrMpfConfig
+from training.networks.turned import Turned
 from training.served import Served
 from training.sources import Sources
 from training.system import Losses, Memory, Modules, Phase, Settings, System, Turn, constant
@@ -120,6 +121,7 @@ class HrMpfRecipe:
     weights, rates : of the losses and optimisers
     gan, critic_width : what the critic minimises, and channels of its first convolution; "none" = there is no critic
     split : as printed, the turned images are dealt to both sides, whoever they are of
+    is_turned : whether the served model answers with the mean over the eight ways to put a slice
     """
 
     name: str
@@ -135,6 +137,7 @@ class HrMpfRecipe:
     critic_width: int = 64
     rates: Rates = Rates()
     split: SplitRule = SplitRule.PATIENT
+    is_turned: bool = False
 
     def system(self, sources: Sources) -> System:
         """What is trained, with its data."""
@@ -154,7 +157,7 @@ class HrMpfRecipe:
             optimisers=partial(optimisers, self),
             phases=(phase,),
             validate=partial(validated, samples_of(validation, share=SHARE, rule=RULE)),
-            served=served,
+            served=partial(served, self),
         )
 
     def evaluate(self, sources: Sources, model: Modules, tell: Callable[[str], None]) -> Outcome:
@@ -162,7 +165,7 @@ class HrMpfRecipe:
         _, validation, remarks = sides(self, sources)
         tell(f"{len(validation)} slices")
         data = ", ".join(("largest slice of each LUNA16 nodule of the other side, 0.7 mm", *remarks))
-        return evaluate(validation, served(model), share=SHARE, rule=RULE, data=data)
+        return evaluate(validation, served(self, model), share=SHARE, rule=RULE, data=data)
 
 
 def sides(recipe: HrMpfRecipe, sources: Sources) -> tuple[tuple[Slice, ...], tuple[Slice, ...], tuple[str, ...]]:
@@ -278,7 +281,7 @@ def validated(samples: Samples, model: Modules) -> dict[str, float]:
     return {"dice": mean([dice(one, truth) for one, truth in zip(found, truths, strict=True)])}
 
 
-def served(model: Modules) -> tuple[Served, ...]:
+def served(recipe: HrMpfRecipe, model: Modules) -> tuple[Served, ...]:
     """One model: probability of nodule by pixel, and of malignancy if it classifies."""
     network = network_of(model)
     low, high = WINDOW_HU
@@ -300,4 +303,5 @@ def served(model: Modules) -> tuple[Served, ...]:
         "readers' ratings 3.5 or more, benign: 2.5 or less, others not used",
         trained_on={"sources": ("LIDC-IDRI nodules of three or more readers through LUNA16 (CC BY 3.0)",)},
     )
-    return (Served(contract=contract, module=network, maximum_batch=MAXIMUM_BATCH),)
+    module = Turned(network) if recipe.is_turned else network
+    return (Served(contract=contract, module=module, maximum_batch=MAXIMUM_BATCH),)

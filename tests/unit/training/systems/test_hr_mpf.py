@@ -166,7 +166,7 @@ def test_a_slice_is_turned_with_its_outlines() -> None:
 
 def test_onnx_runtime_answers_as_torch_does_for_any_batch() -> None:
     recipe = hr_mpf_smoke()
-    (served,) = training_of.served(_untrained(recipe).eval())
+    (served,) = training_of.served(recipe, _untrained(recipe).eval())
     assert served.contract.roles == ("segmentation", "malignancy")
     session = onnxruntime.InferenceSession(onnx_of(served), providers=["CPUExecutionProvider"])
     images = np.random.default_rng(0).random((3, 1, 64, 64), np.float32)
@@ -180,7 +180,8 @@ def test_onnx_runtime_answers_as_torch_does_for_any_batch() -> None:
 
 
 def test_a_network_that_does_not_classify_is_served_without_that_role() -> None:
-    (served,) = training_of.served(_untrained(RECIPES["hr_mpf_s"]()))
+    recipe = RECIPES["hr_mpf_s"]()
+    (served,) = training_of.served(recipe, _untrained(recipe))
     assert [spec.name for spec in served.contract.outputs] == ["probability"]
     assert served.contract.roles == ("segmentation",)
 
