@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +22,10 @@ from training.papers import HEADLINES
 from training.results import Run
 from training.sources import Sources
 from training.system import Recipe, System
+
+FROC = "froc.json"
+TESTS = "_smoke"
+"""What the names of recipes for tests end with."""
 
 
 class _OutOfTime(Exception):
@@ -52,7 +58,7 @@ def reproduce(
             left_out.append(f"{recipe.name}: not begun, the budget is used up")
         else:
             left_out += _tried(recipe, folder, own, end)
-    content = results.page(_runs(out, name), HEADLINES)
+    content = results.page(_runs(out, name), HEADLINES, {name: _recipes(name)})
     content += "".join(f"\nLeft out: {reason}.\n" for reason in left_out)
     (out / f"{name}.md").write_text(content, encoding="utf-8")
     for reason in left_out:
@@ -61,13 +67,41 @@ def reproduce(
 
 
 def write_results(
-    folder: Annotated[Path, typer.Argument(metavar="RUNS", help="A folder with one folder per run.")],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUNS]", help="A folder with one folder per run: new figures are recorded."),
+    ] = None,
+    records: Annotated[Path, typer.Option(help="Where the records are.")] = Path("training/records"),
     out: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("training/RESULTS.md"),
 ) -> None:
-    """Write the page that sets the papers' numbers beside ours, from the runs that were evaluated."""
-    found = [run for system in catalogue.SYSTEMS for run in _runs(folder, system)]
-    out.write_text(results.page(found, HEADLINES), encoding="utf-8")
-    console.print(f"{out}: {len(found)} runs")
+    """Record the runs that were evaluated, and write the page that sets the papers' numbers beside all records."""
+    recipes = {system: _recipes(system) for system in catalogue.SYSTEMS}
+    new = [run for system in recipes for run in _runs(folder, system)] if folder else []
+    records.mkdir(parents=True, exist_ok=True)
+    for run in new:
+        (records / f"{run.recipe}.json").write_text(results.as_text(run), encoding="utf-8")
+    known = [results.from_text(path.read_text(encoding="utf-8")) for path in sorted(records.glob("*.json"))]
+    out.write_text(results.page(_sorted(known, recipes), HEADLINES, recipes), encoding="utf-8")
+    console.print(f"{out}: {len(known)} runs, {len(new)} of them from {folder or 'no folder'}")
+
+
+def _recipes(system: str) -> dict[str, Mapping[str, Any]]:
+    """A system's recipes as `run.json` has them, by name; tests' recipes are left out."""
+    made = {name: make() for name, make in catalogue.recipes(system).items() if not name.endswith(TESTS)}
+    return {name: recipe_as_json(recipe) for name, recipe in made.items()}
+
+
+def recipe_as_json(recipe: Recipe) -> dict[str, Any]:
+    """As `training.runs.describe` has it."""
+    assert dataclasses.is_dataclass(recipe) and not isinstance(recipe, type), "recipes are frozen records"
+    content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe), default=str))
+    return content
+
+
+def _sorted(known: Sequence[Run], recipes: Mapping[str, Mapping[str, Any]]) -> list[Run]:
+    """In the order of their recipes, those without one last."""
+    order = [name for system in recipes.values() for name in system]
+    return sorted(known, key=lambda run: order.index(run.recipe) if run.recipe in order else len(order))
 
 
 def _seconds(budget: str) -> float:
@@ -81,7 +115,7 @@ def _in_order(system: str) -> list[Recipe]:
     """The recipe that counts, then the others as their file has them; tests' recipes are left out."""
     if system not in catalogue.SYSTEMS:
         raise typer.BadParameter(f"{system!r} is none of {', '.join(catalogue.SYSTEMS)}", param_hint="SYSTEM")
-    made = [make() for name, make in catalogue.recipes(system).items() if not name.endswith("_smoke")]
+    made = [make() for name, make in catalogue.recipes(system).items() if not name.endswith(TESTS)]
     return sorted(made, key=lambda recipe: recipe.name != HEADLINES.get(system))
 
 
@@ -121,18 +155,18 @@ class _Guard:
 
 
 def _runs(folder: Path, system: str) -> list[Run]:
-    made = catalogue.recipes(system)
+    """The evaluated runs of a system, each in a folder with its recipe's name."""
     return [
         Run(
             system=system,
-            recipe=name,
-            purpose=catalogue.purpose(made[name]),
+            purpose=catalogue.purpose(make),
             about=runs.read(folder / name),
             figures=_json(folder / name / runs.EVALUATION),
             labels=_json(folder / name / runs.LABELS),
+            froc=_json(folder / name / FROC),
         )
-        for name in made
-        if (folder / name / runs.EVALUATION).exists()
+        for name, make in catalogue.recipes(system).items()
+        if not name.endswith(TESTS) and (folder / name / runs.EVALUATION).exists()
     ]
 
 

@@ -1,12 +1,9 @@
-"""What the five papers print, beside which figure of ours it stands, and why the two cannot be compared as they are.
-
-Called from `training.results`. The numbers are those of the papers' tables; the reasons are worked out in the design
-notes of each network file.
-"""
+"""The papers' results, beside which figure of ours each stands, and why the two cannot be compared as they are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,3 +163,7 @@ HEADLINES = {
     "dsnet": "dsnet_cpu",
 }
 """The recipe of each system whose figures stand beside the paper's."""
+
+LABELS_PRINTED = "The paper prints gains in accuracy: pseudo-labels 0.024 over hard labels and 0.013 over soft ones."
+FROC_PRINTED = MappingProxyType({0.125: 0.776, 8.0: 0.953})
+"""Paper 4, in the text of its experiments: sensitivity at so many false findings per scan of LUNA16, ten folds."""
