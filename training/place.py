@@ -42,9 +42,9 @@ class Place:
 
     @property
     def is_bfloat16_fast(self) -> bool:
-        """Whether the hardware computes in bfloat16. A CPU that only imitates it is two to three times slower with it."""
+        """Whether the hardware computes in bfloat16; a CPU that only imitates it takes two to three times as long."""
         if self.device.startswith("cuda"):
-            return torch.cuda.is_bf16_supported(including_emulation=False)
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
         able = torch.cpu.get_capabilities()
         return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
