@@ -45,8 +45,8 @@ def label(ratings: Sequence[int], rule: LabelRule = LabelRule.MEDIAN) -> Label:
     Parameters
     ----------
     ratings : 1..5, one per reader; nobody rated it = uncertain
-    rule : `MEDIAN` and `MEAN_STRICT3`: below 3 benign, above 3 malignant, exactly 3 uncertain (papers 4 and 1);
-        `MEAN_ROUNDED`: up to 2.5 benign, from 3.5 malignant, between them uncertain (paper 2)
+    rule : `MEDIAN` and `MEAN_STRICT3`: below 3 benign, above 3 malignant, exactly 3 uncertain (papers 4 and 2);
+        `MEAN_ROUNDED`: up to 2.5 benign, from 3.5 malignant, between them uncertain (paper 1)
     """
     if not ratings:
         return Label.UNCERTAIN

@@ -39,6 +39,16 @@ class Counts:
         """TP / (TP + FP), the precision; 1 if the found mask is empty."""
         return _share(self.true_positive, self.false_positive)
 
+    @property
+    def accuracy(self) -> float:
+        """(TP + TN) / all elements; says little where most of them are background (Acc of paper 1, ACC of paper 2)."""
+        return _share(self.true_positive + self.true_negative, self.false_positive + self.false_negative)
+
+    @property
+    def mean_iou(self) -> float:
+        """IoU of the nodule and of the background, their mean (MIoU of paper 1, NETWORKS 1.6)."""
+        return (self.iou + _share(self.true_negative, self.false_positive + self.false_negative)) / 2
+
 
 def counts(found: BoolArray, truth: BoolArray) -> Counts:
     """Both masks of the same shape, element by element."""

@@ -17,6 +17,18 @@ def test_figures_of_three_hits_one_miss_and_one_false_pixel() -> None:
     assert found.dice == pytest.approx(6 / 8)
     assert found.iou == pytest.approx(3 / 5)
     assert (found.sensitivity, found.ppv) == pytest.approx((3 / 4, 3 / 4))
+    assert found.accuracy == pytest.approx(6 / 8)
+
+
+def test_mean_iou_counts_the_background_as_much_as_the_nodule() -> None:
+    # 2 of 100 pixels are nodule and 1 of them is found: IoU 1/2; of 99 pixels of either's background both have 98
+    truth = np.zeros((10, 10), bool)
+    truth[0, :2] = True
+    found = counts(np.eye(1, 100, dtype=bool).reshape(10, 10), truth)
+    assert found.mean_iou == pytest.approx((1 / 2 + 98 / 99) / 2)
+    assert found.accuracy == pytest.approx(99 / 100)
+    empty = np.zeros_like(truth)
+    assert counts(empty, empty).mean_iou == counts(empty, empty).accuracy == 1.0
 
 
 def test_two_empty_masks_agree_and_an_empty_one_agrees_with_nothing_else() -> None:
