@@ -219,6 +219,51 @@ ABLATIONS = (
         remark=f"All rows are of one run, on the same batches. {_SYNTHETIC}",
     ),
     Ablation(
+        system="detection_guided",
+        place="not in paper 3, whose smoothing learns on the clinical set only",
+        asks="what do smoothing and prior change on LUNA16?",
+        figure="dice",
+        rows=tuple(
+            Row(
+                name=name,
+                recipe="detection_guided_cpu",
+                over=over,
+                at=f"{place}.variants.{variant}.with_nodule",
+                measured=f"{place}.variants.{variant}.dice_gain_with_nodule" if over else "",
+            )
+            for name, place, variant, over in (
+                ("plain sigmoid, the served weights", "outputs_of_the_served_weights", "plain sigmoid", ""),
+                ("STD, same weights", "outputs_of_the_served_weights", "STD", "plain sigmoid, the served weights"),
+                (
+                    "STD + prior, same weights",
+                    "outputs_of_the_served_weights",
+                    "STD + prior",
+                    "plain sigmoid, the served weights",
+                ),
+                ("plain sigmoid, trained so", "branches", "adapted_plain", ""),
+                ("STD + prior, trained so", "branches", "adapted", "plain sigmoid, trained so"),
+            )
+        ),
+        remark="Slices that show a nodule, up to three of each validation nodule; all rows are of one run.",
+    ),
+    Ablation(
+        system="detection_guided",
+        place="not in paper 3",
+        asks="what does the transfer do to the clinical set?",
+        figure="dice",
+        rows=(
+            Row(name="pre-trained", recipe="detection_guided_cpu", at=_CLINICAL.format("pretrained")),
+            Row(
+                name="transferred",
+                recipe="detection_guided_cpu",
+                over="pre-trained",
+                at=_CLINICAL.format("transferred"),
+                measured="clinical.variants.transferred.dice_gain_with_nodule",
+            ),
+        ),
+        remark=_SYNTHETIC,
+    ),
+    Ablation(
         system="dsnet",
         place="table 3 of paper 5, LIDC",
         asks="what does each part add?",

@@ -10,7 +10,7 @@ from typing import Any
 
 from training.papers import ABLATIONS, COMPARISONS, FROC_PRINTED, LABELS_PRINTED, PUBLISHED, Published
 from training.results.figures import Figures, shown, value_at
-from training.results.records import Run, differences
+from training.results.records import Run, differences, differing
 from training.results.tables import ablation_table, comparison_table
 
 HEAD = """# Results
@@ -43,7 +43,7 @@ def page(runs: Sequence[Run], headline: Mapping[str, str], recipes: Recipes) -> 
         sections.append(f"## {system}")
         if mine:
             first = by_recipe.get(headline.get(system, ""), mine[0])
-            sections += [*_headline(first, by_recipe), _all_runs(mine, today)]
+            sections += [*_headline(first, by_recipe), _all_runs(mine, first, today)]
         sections += _ablations(system, by_recipe)
         sections.append(_not_run([name for name in today if name not in by_recipe]))
     return "\n".join(f"{section.rstrip()}\n" for section in sections if section)
@@ -159,18 +159,20 @@ COLUMNS = {
 """Figures that the runs of one system are compared by."""
 
 
-def _all_runs(runs: Sequence[Run], recipes: Mapping[str, Figures]) -> str:
+def _all_runs(runs: Sequence[Run], first: Run, recipes: Mapping[str, Figures]) -> str:
     columns = [path for path in COLUMNS if any(value_at(run.figures, path) is not None for run in runs)]
+    names = " | ".join(COLUMNS[path] for path in columns)
     lines = [
-        "All runs, each on the validation patients of its data:",
+        f"All runs, each on the validation patients of its data; what they differ in from `{first.recipe}`:",
         "",
-        f"| recipe | what it is | steps | {' | '.join(COLUMNS[path] for path in columns)} | the recipe since then |",
-        "|---" * (len(columns) + 4) + "|",
+        f"| recipe | what it is | steps | {names} | differs in | the recipe since then |",
+        "|---" * (len(columns) + 5) + "|",
     ]
     for run in runs:
         cells = " | ".join(shown(value_at(run.figures, path)) for path in columns)
         steps = f"{run.figures['steps']} of {run.figures['of_steps']}"
-        lines.append(f"| {run.recipe} | {run.purpose} | {steps} | {cells} | {_since(run, recipes)} |")
+        differs = ", ".join(differing(run, first)) or "-"
+        lines.append(f"| {run.recipe} | {run.purpose} | {steps} | {cells} | {differs} | {_since(run, recipes)} |")
     return "\n".join(lines)
 
 

@@ -67,14 +67,23 @@ def differences(one: Figures, other: Figures) -> tuple[str, ...]:
 
     What only one of them has is said to be so: a recipe may have got it later, with what it was before as default.
     """
-    return tuple(_differing(one, other, ""))
+    return tuple(_names(one, other, ""))
 
 
-def _differing(one: Figures, other: Figures, prefix: str) -> Iterator[str]:
+def differing(run: Run, other: Run) -> tuple[str, ...]:
+    """What two runs differ in beside their names: recipe, data and fold."""
+    return differences(_made_from(run), _made_from(other))
+
+
+def _made_from(run: Run) -> dict[str, Any]:
+    return {**run.about["recipe"], "name": "", "data": run.about.get("data_sha256"), "fold": run.about.get("fold")}
+
+
+def _names(one: Figures, other: Figures, prefix: str) -> Iterator[str]:
     for key in sorted({*one, *other}):
         left, right = one.get(key), other.get(key)
         if isinstance(left, Mapping) and isinstance(right, Mapping):
-            yield from _differing(left, right, f"{prefix}{key}.")
+            yield from _names(left, right, f"{prefix}{key}.")
         elif left != right:
             yield f"{prefix}{key}" if key in one and key in other else f"{prefix}{key} (only one has it)"
 

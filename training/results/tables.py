@@ -9,12 +9,13 @@ from training.papers.ablations import Ablation, Row
 from training.papers.comparisons import Comparison
 from training.results.figures import Figures, difference, shown, value_at
 from training.results.gains import gain
-from training.results.records import Run, differences
+from training.results.records import Run, differing
 
 Runs = Mapping[str, Run]
 """By recipe."""
 
 NOT_RUN = "not run"
+TURNED = "The system answers with the mean over the eight ways to put a slice, the other networks with one answer."
 NAMES = {"dice": "Dice", "auc": "malignancy AUC", "accuracy": "accuracy of malignancy"}
 
 
@@ -35,8 +36,9 @@ def ablation_table(ablation: Ablation, runs: Runs) -> str:
 
 def comparison_table(comparison: Comparison, run: Run, runs: Runs) -> str:
     """A system's run beside networks that others use, and what it gains over each."""
+    turned = f" {TURNED}" if run.about["recipe"].get("is_turned") else ""
     lines = [
-        f"Beside other networks, Dice on the same slices ({comparison.place}). {comparison.remark}",
+        f"Beside other networks, Dice on the same slices ({comparison.place}). {comparison.remark}{turned}",
         "",
         "| network | run | paper | here (95 % interval) | paper's gain over it | gain over it here (95 % interval) |",
         "|---|---|---|---|---|---|",
@@ -81,16 +83,7 @@ def _against(row: Row, reference: Row, ablation: Ablation, runs: Runs) -> tuple[
         return shown(value_at(run.figures, row.measured)), "-"
     own, others = (_listed(one, which, ablation) for one, which in ((run, row), (other, reference)))
     gained = _paired(own, others, _figure(ablation))
-    return shown(gained), ", ".join(_differing(run, other)) or "-"
-
-
-def _differing(run: Run, other: Run) -> tuple[str, ...]:
-    """What two runs differ in beside their names."""
-    return differences(_made_from(run), _made_from(other))
-
-
-def _made_from(run: Run) -> dict[str, Any]:
-    return {**run.about["recipe"], "name": "", "data": run.about.get("data_sha256"), "fold": run.about.get("fold")}
+    return shown(gained), ", ".join(differing(run, other)) or "-"
 
 
 def _figure(ablation: Ablation) -> str:

@@ -38,7 +38,7 @@ def test_a_run_of_another_split_and_a_note_on_a_run_are_told() -> None:
 def test_the_headline_s_run_counts_and_the_others_follow_in_a_table() -> None:
     content = page([a_run("hr_mpf_s", dice=0.5), PAPER], {"hr_mpf": "hr_mpf_paper"}, TODAY)
     assert "| Dice | 0.937 (table 1) | 0.860" in content
-    assert "| hr_mpf_s | The paper's. | 100 of 100 | 0.500" in content
+    assert "| hr_mpf_s | The paper's. | 100 of 100 | 0.500 (0.800 to 0.900) | epochs | " in content
 
 
 def test_a_run_whose_recipe_is_gone_or_has_changed_is_named_as_such() -> None:

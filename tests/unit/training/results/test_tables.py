@@ -96,6 +96,12 @@ def test_other_networks_stand_beside_the_system_with_what_it_gains_over_each() -
     assert rows["U-Net"] == ["`baseline_unet`", "-", "not run", "-", "-"]
 
 
+def test_a_system_that_asks_in_eight_turns_is_said_to_where_others_ask_once() -> None:
+    turned = dataclasses.replace(JUDGED, about={**JUDGED.about, "recipe": {"name": "sc", "is_turned": True}})
+    assert "eight ways" in comparison_table(COMPARISONS[0], turned, {})
+    assert "eight ways" not in comparison_table(COMPARISONS[0], JUDGED, {})
+
+
 def test_every_row_is_of_a_recipe_and_set_against_a_row_of_its_table() -> None:
     known = {name for system in catalogue.SYSTEMS for name in catalogue.recipes(system)}
     for ablation in ABLATIONS:
@@ -108,8 +114,9 @@ def test_every_row_is_of_a_recipe_and_set_against_a_row_of_its_table() -> None:
 
 
 def test_every_branch_of_a_row_is_one_of_its_recipe() -> None:
-    rows = [row for ablation in ABLATIONS for row in ablation.rows if row.at.startswith("clinical.")]
-    assert len(rows) == 11
+    places = ("clinical.", "branches.")
+    rows = [row for ablation in ABLATIONS for row in ablation.rows if row.at.startswith(places)]
+    assert len(rows) == 15
     for row in rows:
         recipe: Any = catalogue.recipe(row.recipe)
         assert row.at.split(".")[2] in {branch.name for branch in recipe.branches}
