@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.support.torch_networks import multiply_accumulates, parameters
-from training.networks.deeplab import DeepLab, DeepLabConfig
+from training.networks.deeplab import DeepLab, DeepLabConfig, Pyramid
 from training.networks.mt_net import mt_net_tiny
 
 PAPER = DeepLabConfig()
@@ -35,6 +35,28 @@ def test_the_fine_layer_adds_one_convolution_of_257_channels() -> None:
     with torch.device("meta"):
         added = parameters(DeepLab(DeepLabConfig(has_prior=True))) - parameters(DeepLab(PAPER))
     assert added == 257 * 256 + 256 + 2 * 256  # weights, biases, batch norm
+
+
+def test_the_paper_s_pyramid_looks_6_12_and_18_cells_away() -> None:
+    """Neither parameters nor operations tell dilations apart."""
+    pyramid = Pyramid(1, 1, PAPER.rates).eval()
+    for weight in pyramid.parameters():
+        torch.nn.init.ones_(weight)
+    torch.nn.init.zeros_(pyramid.mean[0].weight)  # it sees all cells
+    image = torch.ones(1, 1, 41, 41, requires_grad=True)
+    pyramid(image)[0, 0, 20, 20].backward()
+    assert image.grad is not None
+    seen = image.grad[0, 0].nonzero().unique() - 20
+    assert seen.tolist() == [-18, -12, -6, 0, 6, 12, 18]
+
+
+def test_the_decoder_is_given_what_the_second_convolution_of_the_second_block_left() -> None:
+    encoder = DeepLab(DeepLabConfig(width=0.0625, middle=0, edge=64)).eval().encoder
+    left: list[torch.Tensor] = []
+    encoder.entry[1].second.register_forward_hook(lambda module, inputs, output: left.append(output))  # type: ignore[union-attr]
+    with torch.no_grad():
+        fine, _ = encoder(torch.rand(1, 3, 64, 64))
+    assert torch.equal(fine, left[0]) and fine.shape[2:] == (16, 16), "before the stride"
 
 
 def test_the_answer_has_the_size_of_the_image_whatever_it_is_enlarged_to() -> None:

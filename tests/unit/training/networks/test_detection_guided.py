@@ -11,6 +11,7 @@ from torch import Tensor
 from tests.support.torch_networks import multiply_accumulates, parameters
 from training.networks.detection_guided import (
     STEPS,
+    Aspp,
     Combination,
     DetectionGuided,
     DetectionGuidedConfig,
@@ -65,6 +66,18 @@ def test_without_combination_blocks_the_classifier_does_not_reach_the_mask() -> 
         network(torch.rand(2, 1, 32, 32)).mask_B1JI.sum().backward()
     assert joined.classifier.c1[0].weight.grad is not None
     assert alone.classifier.c1[0].weight.grad is None
+
+
+def test_the_pyramid_looks_1_5_10_and_15_pixels_away() -> None:
+    """Neither parameters nor operations tell dilations apart."""
+    pyramid = Aspp(1).eval()
+    for weight in pyramid.parameters():
+        torch.nn.init.ones_(weight)
+    image = torch.ones(1, 1, 41, 41, requires_grad=True)
+    pyramid(image)[0, 0, 20, 20].backward()
+    assert image.grad is not None
+    seen = image.grad[0, 0].nonzero().unique() - 20
+    assert seen.tolist() == [-15, -10, -5, -1, 0, 1, 5, 10, 15]
 
 
 def a_disc(noise: float) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from training.networks.dsnet import (
     Fusion,
     PixelDiscriminator,
     ServedDsNet,
+    _ChannelAttention,
+    _SpatialAttention,
     dsnet_32,
     dsnet_paper,
     dsnet_reduced,
@@ -82,6 +85,32 @@ def test_the_selective_fusion_lies_between_its_two_branches() -> None:
     assert bool(((low - 1e-6 <= fused) & (fused <= high + 1e-6)).all())
     share = ((fused - context) / (shown - context)).nan_to_num(0.5)
     assert float(share.detach().std()) > 0, "not all channels are weighed alike"
+
+
+def test_channels_are_weighed_by_their_mean_and_their_maximum_through_one_network() -> None:
+    """CBAM with a network that passes on: weights 2 channel 0, 0 channel 1, so sigmoid(2 (mean + max)) and 1/2."""
+    attention = _ChannelAttention(2)
+    first, _, last = attention.layers
+    with torch.no_grad():
+        for layer, weight in ((first, [[1.0, 0.0]]), (last, [[2.0], [0.0]])):
+            layer.weight.copy_(torch.tensor(weight))
+            layer.bias.zero_()
+        x = torch.tensor([[[[0.0, 1.0]], [[4.0, 8.0]]]])
+        weighed = attention(x)
+    assert weighed[0, 0, 0].tolist() == pytest.approx([0.0, 1 / (1 + math.exp(-2 * (0.5 + 1.0)))])
+    assert weighed[0, 1, 0].tolist() == pytest.approx([2.0, 4.0])
+
+
+def test_pixels_are_weighed_by_mean_and_maximum_over_their_channels_within_three_pixels() -> None:
+    attention = _SpatialAttention()
+    with torch.no_grad():
+        attention.layer.weight.zero_()
+        attention.layer.weight[0, 0, 3, 0], attention.layer.weight[0, 1, 3, 6] = 1.0, 2.0
+        x = torch.zeros(1, 2, 1, 7)
+        x[0, :, 0, 0], x[0, :, 0, 6], x[0, :, 0, 3] = torch.tensor([1.0, 3.0]), torch.tensor([0.0, 0.5]), 1.0
+        weighed = attention(x)
+    # three to the left of the middle the mean is 2, three to the right the maximum is 0.5
+    assert weighed[0, :, 0, 3].tolist() == pytest.approx([1 / (1 + math.exp(-(2.0 + 2 * 0.5)))] * 2)
 
 
 def test_the_served_answer_is_the_mean_over_the_pixels_of_the_enlarged_grid() -> None:

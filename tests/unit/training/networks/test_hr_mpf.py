@@ -93,6 +93,19 @@ def test_every_weight_of_the_network_is_used() -> None:
     assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
 
 
+def test_the_middle_branch_leaves_the_last_stage_with_both_directions_added() -> None:
+    """The paper does not say which way counts, and wants "all scales"; no count tells the three readings apart."""
+    torch.manual_seed(0)
+    backbone = HrMpf(hr_mpf_tiny()).eval().backbone
+    fusion = backbone.stage3[-1][-1]
+    fine, middle, coarse = maps = [torch.rand(1, width, edge, edge) for width, edge in ((4, 16), (8, 8), (16, 4))]
+    with torch.no_grad():
+        up = fusion.rises[1](middle, coarse)
+        down = fusion.falls[0](middle, fine)
+        expected = [fusion.rises[0](fine, up), up + down, fusion.falls[1](coarse, down)]
+        assert all(torch.equal(one, other) for one, other in zip(fusion(maps), expected, strict=True))
+
+
 def test_without_classifier_there_is_one_answer() -> None:
     network = HrMpf(dataclasses.replace(hr_mpf_tiny(), is_classifying=False)).eval()
     assert network.logits(torch.rand(2, *IMAGE))[1] is None

@@ -38,6 +38,17 @@ def test_the_last_maps_keep_their_size() -> None:
     assert sizes == [(1, 2048, 14, 14)]
 
 
+def test_the_last_convolutions_look_two_cells_away() -> None:
+    """Neither sizes nor counts tell dilations apart."""
+    last = ClassNet(mt_net_tiny().classifier).eval().last
+    for weight in last.parameters():
+        nn.init.ones_(weight)
+    maps = torch.ones(1, last[0].depthwise.in_channels, 15, 15, requires_grad=True)  # type: ignore[union-attr]
+    last(maps)[0, 0, 7, 7].backward()
+    assert maps.grad is not None
+    assert (maps.grad[0, 0].nonzero().unique() - 7).tolist() == [-4, -2, 0, 2, 4]
+
+
 def test_the_mask_s_channel_starts_as_the_mean_of_the_colours() -> None:
     first = ClassNet(mt_net_tiny().classifier).first[0]
     assert isinstance(first, nn.Conv2d)
