@@ -38,7 +38,7 @@ def test_runs_are_recorded_and_the_page_is_the_same_once_they_are_lost(tmp_path:
     _leave_a_run(tmp_path / "runs", "hr_mpf_smoke")
     page = _results(tmp_path, str(tmp_path / "runs"))
     assert [path.name for path in (tmp_path / "records").iterdir()] == ["hr_mpf_s.json"], "tests' recipes are not kept"
-    assert "| 100 of 100 | 0.860 (0.800 to 0.900) | the same |" in page
+    assert "| 100 of 100 | 0.860 (0.800 to 0.900) | - | the same |" in page
     assert _results(tmp_path) == page
 
 
