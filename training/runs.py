@@ -110,6 +110,13 @@ def fingerprint(data: Path) -> str:
     return digest.hexdigest()
 
 
+def said(sources: Sources) -> dict[str, Any]:
+    """What figures say of their data where these are not the shared ones with the committed split."""
+    fold = {} if sources.fold is None else {"fold": sources.fold}
+    pack = packs.about(sources.data)
+    return fold if pack is None else {**fold, "data": "validation patients of a pack", "pack": pack}
+
+
 def _as_json(recipe: Recipe) -> dict[str, Any]:
     assert dataclasses.is_dataclass(recipe) and not isinstance(recipe, type), "recipes are frozen records"
     content: dict[str, Any] = json.loads(json.dumps({"name": recipe.name, **dataclasses.asdict(recipe)}, default=str))

@@ -8,7 +8,7 @@ import torch
 
 from training import runs
 from training.cli.measure import trained
-from training.cli.options import CACHE, CacheFolder, DataFolder, RunFolder, Threads, console, sources
+from training.cli.options import CACHE, CacheFolder, DataFolder, RunFolder, Threads, console, sources_of_run
 from training.errors import OtherRun
 from training.evaluation import pages
 from training.networks.jnsc import Jnsc
@@ -18,7 +18,7 @@ from training.systems.jnsc.label_study import rated, study
 def compare_labels(folder: RunFolder, data: DataFolder, cache: CacheFolder = CACHE, threads: Threads = 1) -> None:
     """Fit hard, soft and pseudo-labels of two readers on a run's features; writes labels.json and labels.md."""
     torch.set_num_threads(threads)
-    own = sources(data, cache)
+    own = sources_of_run(folder, data, cache)
     _, _, model, _ = trained(folder, own)
     network = dict(model).get("network")
     if not isinstance(network, Jnsc):

@@ -23,10 +23,14 @@ from training.data.luna16 import EDGE as PATCH_EDGE
 from training.data.luna16 import Nodule
 from training.data.slices import SPACING_MM, Samples, Slice, samples_of, slice_of
 from training.data.splits import guard
+from training.errors import DataLacking
 
 PATIENTS = 7
 TEST_SHARE = 11 / 56
 """Of the lesions (paper 3, section 4.1)."""
+
+FEWEST = 2
+"""One to train on and one to test on."""
 
 MINIMUM_NODULES = 4
 """Of a patient who may be in the set; 35 of the 312 training patients have as many."""
@@ -99,8 +103,17 @@ def clinical_set(nodules: Sequence[Nodule], parting: Parting) -> ClinicalSet:
     nodules : of the training side
     parting : by patient, the first ones in the order of their hash are tested on until they have `TEST_SHARE` of the
         lesions; as printed, the first lesions are
+
+    Raises
+    ------
+    DataLacking : there are no two such patients
     """
     patients = clinical_patients(nodules)
+    if len(patients) < FEWEST:
+        raise DataLacking(
+            f"its clinical set needs {FEWEST} training patients with {MINIMUM_NODULES} nodules or more, "
+            f"there are {len(patients)}; add patients, or pack the shared data with them"
+        )
     lesions = nodules_of(nodules, patients)
     wanted = TEST_SHARE * len(lesions)
     if parting is Parting.AS_PRINTED:

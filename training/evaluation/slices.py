@@ -79,7 +79,7 @@ def evaluate(slices: Sequence[Slice], served: Sequence[Served], *, share: float,
     }
     if agreed := agreement_figures(slices):
         figures["reader_agreement"] = agreed
-    if any(not np.isnan(case.malignancy) for case in cases):
+    if any(not np.isnan(case.malignancy) and not np.isnan(case.is_malignant) for case in cases):
         figures["malignancy"] = {"label_rule": rule.value, **malignancy_figures(cases)}
     figures["cases"] = case_list(cases, share)
     return Outcome(figures=figures, cases=tuple(_picture(case) for case in cases))

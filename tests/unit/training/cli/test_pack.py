@@ -52,6 +52,8 @@ def test_a_recipe_trains_on_the_pack_and_is_measured_on_the_other_patients(folde
     figures = json.loads((tmp_path / "run/evaluation.json").read_text())
     assert (figures["slices"], figures["patients"]) == (2, 1)
     assert 0 <= figures["segmentation"]["dice"]["value"] <= 1
+    assert (figures["data"], figures["pack"]["nodules"]) == ("validation patients of a pack", {"dicom": 6})
+    assert "malignancy" not in figures, "nobody has rated a segmented nodule"
     about = json.loads((tmp_path / "run/run.json").read_text())
     assert (about["fold"], about["pack"]["nodules"]) == (None, {"dicom": 6})
     other = call("fit", "hr_mpf_smoke", tmp_path / "run", *data, "--fold", 2)

@@ -26,6 +26,7 @@ from training.data.clinical import (
     without_clinical,
 )
 from training.data.luna16 import EDGE, Nodule
+from training.errors import DataLacking
 
 TABLE = Path(__file__).parents[4] / "../shared/data/luna16_nodules/nodules.csv"
 
@@ -79,6 +80,13 @@ def test_clinical_patients_are_on_one_side_unless_the_paper_is_followed() -> Non
     assert len(as_printed.test) == 6 and len(as_printed.train) == 22
     leaked = {nodule.patient_id for nodule in as_printed.train} & {nodule.patient_id for nodule in as_printed.test}
     assert leaked
+
+
+def test_too_few_patients_with_many_nodules_are_an_error_that_says_what_is_needed() -> None:
+    one = [dataclasses.replace(a_nodule("P1"), nodule_id=f"P1:{number}") for number in range(8)]
+    for parting in Parting:
+        with pytest.raises(DataLacking, match="needs 2 training patients with 4 nodules or more, there are 1"):
+            clinical_set(one, parting)
 
 
 def test_the_synthetic_look_is_noisier_and_the_same_each_time() -> None:
