@@ -12,7 +12,7 @@ import torch
 import typer
 
 from training import catalogue, checkpoint, runs
-from training.cli.options import CACHE, CacheFolder, DataFolder, RunFolder, Threads, console, sources
+from training.cli.options import CACHE, CacheFolder, DataFolder, RunFolder, Threads, console, sources_of_run
 from training.data.slices import middle, normalised
 from training.errors import NotEvaluated
 from training.evaluation import pages
@@ -30,7 +30,7 @@ WINDOW = (1, ROI, ROI, ROI)
 def evaluate(folder: RunFolder, data: DataFolder, cache: CacheFolder = CACHE, threads: Threads = 1) -> None:
     """Measure a run on validation patients through the code that serves; writes figures, a table and pictures."""
     torch.set_num_threads(threads)
-    console.print(measure(folder, sources(data, cache)))
+    console.print(measure(folder, sources_of_run(folder, data, cache)))
     console.print(f"Next: pulmonode-train export {folder} RELEASE --data {data}")
 
 
@@ -38,7 +38,7 @@ def measure(folder: Path, own: Sources) -> str:
     """Measure a run, write what came of it into its folder, and give it as a table."""
     recipe, system, model, step = trained(folder, own)
     outcome = recipe.evaluate(own, model, own.tell)
-    figures = {"recipe": recipe.name, "steps": step, "of_steps": system.steps, **outcome.figures}
+    figures = {"recipe": recipe.name, "steps": step, "of_steps": system.steps, **outcome.figures, **runs.said(own)}
     table = pages.table(figures)
     (folder / "evaluation.md").write_text(table, encoding="utf-8")
     if outcome.cases:
@@ -57,7 +57,7 @@ def export(
     torch.set_num_threads(1)
     if not (folder / runs.EVALUATION).exists():
         raise NotEvaluated(f"{folder} has no figures yet: pulmonode-train evaluate {folder} --data {data}")
-    own = sources(data, cache)
+    own = sources_of_run(folder, data, cache)
     recipe, system, model, _ = trained(folder, own)
     figures = json.loads((folder / runs.EVALUATION).read_text(encoding="utf-8"))
     served = system.calibrated(system.served(model), figures)
@@ -91,6 +91,6 @@ def _real(own: Sources, served: Sequence[Served]) -> dict[tuple[int, ...], np.nd
     if WINDOW in {spec.shape for one in served for spec in one.contract.inputs}:
         nodule = own.luna16_nodules(own.luna16_split.validation)[0]
         return {WINDOW: windows.normalised(windows.continued(nodule).volume_hu).numpy()[None, None]}
-    some = own.lidc_slices(own.lidc_split.validation, readers=4)[:GOLDEN_SLICES]
+    some = own.examples(GOLDEN_SLICES)
     images = normalised(middle(np.stack([one.image_hu for one in some])))[:, None]
     return {images.shape[1:]: images}
