@@ -67,7 +67,7 @@ def export(
         real=_real(own, served),
         parity=recipe.parity,
         trained_on=runs.read(folder),
-        evaluation=figures,
+        evaluation=pages.without_cases(figures),
     )
     for proof in proofs:
         console.print(
