@@ -75,6 +75,9 @@ def pack(
         nodules, slices = packed.of(patients)
         table.add_row(f"  {name}", f"{len(patients)} patients, {nodules} nodules, {slices} slices")
     table.add_row("  split", f"sha256 {split.sha256[:12]}")
+    if packed.automatic:
+        text = f"{packed.automatic} segments say that no person has made or changed them: look at them first"
+        table.add_row("  note", text)
     _add_refusals(table, packed.refusals)
     console.print(f"[bold]pack[/]  {escape(str(out))}")
     console.print(table)

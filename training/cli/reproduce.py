@@ -17,6 +17,7 @@ from training.budget import Progress, is_hopeless, seconds_of
 from training.cli.fit import train_recipe
 from training.cli.measure import measure
 from training.cli.options import CACHE, CacheFolder, DataFolder, Threads, console, sources
+from training.errors import DataLacking
 from training.loop import Moment
 from training.papers import HEADLINES
 from training.results import Run
@@ -121,7 +122,10 @@ def _in_order(system: str) -> list[Recipe]:
 
 def _tried(recipe: Recipe, folder: Path, own: Sources, end: float) -> list[str]:
     """Train and measure one recipe; a reason if the time does not allow it."""
-    guard = _Guard(recipe.system(own), end)
+    try:
+        guard = _Guard(recipe.system(own), end)
+    except DataLacking as error:
+        return [f"{recipe.name}: {error}"]
     try:
         train_recipe(recipe, folder, own, guard)
     except _OutOfTime:

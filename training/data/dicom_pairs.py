@@ -213,6 +213,7 @@ def _nodules(pair: DicomPair, segmentation: Segmentation, grid: Grid) -> Iterato
                 centre_lps=centre_lps(mask.voxels, mask.start_kji, grid),
                 diameter_mm=equivalent_diameter_mm(mask.voxels, grid.spacing_mm),
                 mask=mask,
+                is_automatic=segment.is_automatic,
             )
 
 

@@ -30,6 +30,7 @@ class KnownNodule:
         drew it
     readers : what each reader marked; empty if only `mask` is known
     ratings : malignancy 1..5, one per reader who rated it
+    is_automatic : no person made or changed its mask, so it says
     axes : its RECIST axes, in pixels of the slice that the centre lies on, where they are all that was drawn
     """
 
@@ -41,6 +42,7 @@ class KnownNodule:
     mask: CroppedMask | None = None
     readers: tuple[CroppedMask, ...] = ()
     ratings: tuple[int, ...] = ()
+    is_automatic: bool = False
     axes: RecistAxes | None = None
 
 

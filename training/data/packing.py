@@ -64,6 +64,7 @@ class Packed:
     backgrounds : how many CTs without reference marks
     sides : who trains and who validates
     counts : (nodules, slices) by patient
+    automatic : nodules whose mask no person has made or changed, so it says
     refusals : what was not used
     """
 
@@ -72,6 +73,7 @@ class Packed:
     backgrounds: int
     sides: Sides
     counts: Mapping[str, tuple[int, int]]
+    automatic: int
     refusals: tuple[Refusal, ...]
 
     @property
@@ -81,6 +83,7 @@ class Packed:
             "nodules": dict(self.nodules),
             "slices": dict(self.slices),
             "backgrounds": self.backgrounds,
+            "automatic": self.automatic,
             "patients": len(self.counts),
             "refusals": dict(Counter(refusal.code for refusal in self.refusals).most_common()),
         }
@@ -97,6 +100,7 @@ class _Item:
 
     series_uid: str
     content: Nodule | Slice
+    is_automatic: bool = False
 
     @property
     def form(self) -> str:
@@ -114,7 +118,7 @@ class _Item:
         if isinstance(self.content, Slice):
             writer.add_slice(self.content, self.series_uid)
         else:
-            writer.add_nodule(self.content)
+            writer.add_nodule(self.content, is_automatic=self.is_automatic)
 
 
 def pack(folders: Sequence[Path], out: Path, tell: Tell) -> Packed:
@@ -152,6 +156,7 @@ def _written(parts: Mapping[Path, Parts], out: Path, known: Sequence[Sides], tel
             before = log.total
             for part, kind in some:
                 log.part = part
+                tell(f"reading {part}")
                 for item in READERS[kind](part, log.refuse):
                     if log.counts_once(item, kind):
                         item.write(writer)
@@ -180,6 +185,7 @@ class _Log:
     def __init__(self, tell: Tell) -> None:
         self.part = Path()
         self.backgrounds = 0
+        self.automatic = 0
         self.refusals: list[Refusal] = []
         self.facts: list[Fact] = []
         self._tell = tell
@@ -203,6 +209,7 @@ class _Log:
             self.refuse(Refusal(code="pack.twice", subject=item.series_uid, text=text))
             return False
         self.facts.append(item.fact)
+        self.automatic += item.is_automatic
         self._sources[item.form][kind or DICOM] += 1
         self._patients[item.form][item.fact.patient_id] += 1
         self._tell(f"{len(self.facts)} nodules and slices, {len(self.refusals)} refusals, reading {self.part}")
@@ -216,13 +223,16 @@ class _Log:
             backgrounds=self.backgrounds,
             sides=decision,
             counts={p: (self._patients[NODULES][p], self._patients[SLICES][p]) for p in strata_of(self.facts)},
+            automatic=self.automatic,
             refusals=tuple(self.refusals),
         )
 
 
 def _from_series(folder: Path, refuse: Refuse) -> Iterator[_Item]:
-    for series_uid, nodule, largest in drawn_in(folder, refuse):
-        yield from (_Item(series_uid=series_uid, content=one) for one in (nodule, largest) if one is not None)
+    for one in drawn_in(folder, refuse):
+        yield _Item(series_uid=one.series_uid, content=one.patch, is_automatic=one.is_automatic)
+        if one.largest is not None:
+            yield _Item(series_uid=one.series_uid, content=one.largest)
 
 
 def _from_luna16_nodules(folder: Path, refuse: Refuse) -> Iterator[_Item]:
@@ -235,7 +245,9 @@ def _from_lidc_slices(folder: Path, refuse: Refuse) -> Iterator[_Item]:
 
 
 def _from_nodules(folder: Path, refuse: Refuse) -> Iterator[_Item]:
-    yield from (_Item(series_uid=nodule.series_uid, content=nodule) for nodule in packs.load_nodules(folder))
+    rows = packs.rows_of(folder / packs.NODULES_TABLE)
+    for row, nodule in zip(rows, packs.load_nodules(folder), strict=True):
+        yield _Item(series_uid=nodule.series_uid, content=nodule, is_automatic=row["is_automatic"])
 
 
 def _from_slices(folder: Path, refuse: Refuse) -> Iterator[_Item]:

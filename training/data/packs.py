@@ -71,14 +71,15 @@ class PackWriter:
             self._nodules.close()
             self._slices.close()
 
-    def add_nodule(self, nodule: Nodule) -> None:
-        """Add a patch."""
+    def add_nodule(self, nodule: Nodule, *, is_automatic: bool = False) -> None:
+        """Add a patch; `is_automatic`: no person made or changed its mask, so it says."""
         row = {
             "nodule_id": nodule.nodule_id,
             "patient_id": nodule.patient_id,
             "series_uid": nodule.series_uid,
             "diameter_mm": nodule.diameter_mm,
             "ratings": nodule.ratings,
+            "is_automatic": is_automatic,
         }
         hu = differences(nodule.patch_hu[None])
         self._nodules.add(row, {"hu": hu, "mask": _bits(nodule.mask[None]), "others": _bits(nodule.others[None])})

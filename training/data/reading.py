@@ -7,6 +7,7 @@ readers: `training.data.luna16`, `training.data.slices`, `training.data.packs`. 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -30,14 +31,31 @@ Pending = tuple[str, Callable[[], KnownSeries]]
 PACKS = {Kind.LUNA16_NODULES, Kind.LIDC_SLICES, Kind.NODULES, Kind.SLICES}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A nodule that somebody drew.
+
+    Parameters
+    ----------
+    series_uid, is_automatic : see `KnownNodule`
+    patch : the nodule and its surroundings
+    largest : its largest slice; None if the pixels are not square
+    """
+
+    series_uid: str
+    patch: Nodule
+    largest: Slice | None
+    is_automatic: bool
+
+
 class PackedFolder(TrainingError):
     """The folder holds patches or slices instead of series."""
 
     code = "data.packed"
 
 
-def drawn_in(folder: Path, refuse: Callable[[Refusal], object]) -> Iterator[tuple[str, Nodule, Slice | None]]:
-    """The nodules of a folder that somebody drew: series, patch and largest slice of each.
+def drawn_in(folder: Path, refuse: Callable[[Refusal], object]) -> Iterator[Drawn]:
+    """The nodules of a folder that somebody drew.
 
     Parameters
     ----------
@@ -55,7 +73,7 @@ def drawn_in(folder: Path, refuse: Callable[[Refusal], object]) -> Iterator[tupl
                 continue
             if largest is None:
                 refuse(_refused("nodule.oblong-pixels", nodule, "its pixels are not square, so it gives no slice"))
-            yield series.series_uid, patch, largest
+            yield Drawn(series_uid=series.series_uid, patch=patch, largest=largest, is_automatic=nodule.is_automatic)
 
 
 def known_series(folder: Path, refuse: Callable[[Refusal], object]) -> Iterator[KnownSeries]:

@@ -84,13 +84,14 @@ def test_segmented_nodules_come_out_of_the_pack_as_they_are_read(tmp_path: Path,
     read = list(drawn_in(site, lambda refusal: None))
     assert (len(read), made.nodules, made.slices) == (6, {"dicom": 6}, {"dicom": 6})
     nodules, cut = packs.load_nodules(tmp_path / "pack/nodules"), packs.load_slices(tmp_path / "pack/slices")
-    assert all(are_equal(one, nodule) for one, (_, nodule, _) in zip(nodules, read, strict=True))
-    assert all(one is not None and are_equal(a, one) for a, (_, _, one) in zip(cut, read, strict=True))
+    assert all(are_equal(one, drawn.patch) for one, drawn in zip(nodules, read, strict=True))
+    assert all(d.largest is not None and are_equal(one, d.largest) for one, d in zip(cut, read, strict=True))
     assert [one.code for one in made.refusals] == ["ct.no-marks"]
     assert packs.about(tmp_path / "pack") == {
         "nodules": {"dicom": 6},
         "slices": {"dicom": 6},
         "backgrounds": 0,
+        "automatic": 6,  # the node wrote them, and nobody has looked
         "patients": 3,
         "refusals": {"ct.no-marks": 1},
     }
@@ -146,6 +147,7 @@ def test_a_series_that_two_folders_hold_is_packed_once(tmp_path: Path, site: Pat
     made = packed(tmp_path / "after", tmp_path / "before", site)
     assert (made.nodules, made.slices) == ({"nodules": 6}, {"slices": 6})
     assert {one.code for one in made.refusals} == {"pack.twice", "ct.no-marks"}
+    assert made.automatic == 6
 
 
 def test_nothing_is_written_over(tmp_path: Path, site: Path) -> None:

@@ -30,7 +30,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_segmented_nodules_become_patches_that_know_each_other(pair: Path) -> None:
     refused: list[Refusal] = []
-    nodules = [nodule for _, nodule, _ in drawn_in(pair, refused.append)]
+    nodules = [drawn.patch for drawn in drawn_in(pair, refused.append)]
     assert refused == []
     assert len(nodules) == 2
     for nodule in nodules:
@@ -43,7 +43,7 @@ def test_segmented_nodules_become_patches_that_know_each_other(pair: Path) -> No
 
 
 def test_segmented_nodules_become_slices(pair: Path) -> None:
-    slices = [one for _, _, one in drawn_in(pair, pytest.fail)]
+    slices = [drawn.largest for drawn in drawn_in(pair, pytest.fail)]
     assert len(slices) == 2
     for one in slices:
         assert one is not None
