@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from onnxscript import ir
 from torch import nn
 
 from inference.contract import Contract
 from inference.predictor import FloatTensor
 from inference.release import Golden, Proof, read_release, rehearse
 from training.errors import FolderTaken
+from training.halves import store_halves
 from training.served import Served, TorchPredictor
 
 OPSET = 18
@@ -99,26 +101,28 @@ def golden_cases(served: Sequence[Served], real: Real) -> Goldens:
 
 
 def onnx_of(served: Served) -> bytes:
-    """A model as one ONNX file with the names of its contract and a dynamic batch."""
+    """A model as one ONNX file with the names of its contract and a dynamic batch, large weights in half their room."""
     contract = served.contract
     batch = torch.export.Dim("batch", min=1, max=served.maximum_batch)
     examples = tuple(torch.zeros(2, *spec.shape) for spec in contract.inputs)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecated internals
-        file = Path(folder) / "model.onnx"
-        torch.onnx.export(
+        program = torch.onnx.export(
             _Positional(served.module).eval(),
             examples,
-            str(file),
             dynamo=True,
+            optimize=False,  # `store_halves` does
             opset_version=OPSET,
             input_names=[spec.name for spec in contract.inputs],
             output_names=[spec.name for spec in contract.outputs],
             dynamic_shapes={"inputs": tuple({0: batch} for _ in examples)},
-            external_data=False,
             verbose=False,
         )
-        return file.read_bytes()
+        assert program is not None  # it is None for the older exporter only
+        store_halves(program.model)
+        ir.passes.common.ClearMetadataAndDocStringPass()(program.model)  # stack traces, with this machine's paths
+    content: bytes = program.model_proto.SerializeToString()
+    return content
 
 
 class _Positional(nn.Module):

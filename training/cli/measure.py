@@ -17,6 +17,7 @@ from training.data.slices import middle, normalised
 from training.errors import NotEvaluated
 from training.evaluation import pages
 from training.export import release
+from training.halves import round_weights
 from training.served import Served
 from training.sources import Sources
 from training.system import Modules, Recipe, System
@@ -77,13 +78,15 @@ def export(
 
 
 def trained(folder: Path, own: Sources) -> tuple[Recipe, System, Modules, int]:
-    """A run's recipe, its system, the modules as they are used, and how many steps they were trained."""
+    """A run's recipe, its system, the modules with weights as they are served, and how many steps they were trained."""
     recipe = catalogue.recipe(runs.read(folder)["recipe"]["name"])
     system = recipe.system(own)
     state = checkpoint.load(system, recipe.settings.seed, folder)
     if not state.step:
         raise NotEvaluated(f"{folder} holds no trained weights yet: pulmonode-train fit {recipe.name} {folder}")
-    return recipe, system, checkpoint.averaged(system, state, is_average=recipe.settings.average > 0), state.step
+    model = checkpoint.averaged(system, state, is_average=recipe.settings.average > 0)
+    round_weights(model)
+    return recipe, system, model, state.step
 
 
 def _real(own: Sources, served: Sequence[Served]) -> dict[tuple[int, ...], np.ndarray]:
