@@ -52,6 +52,7 @@ from training.networks.dsnet import (
 )
 from training.networks.srgan import Critic, Generator, SrganConfig, degraded
 from training.networks.turned import Turned
+from training.schedule import poly
 from training.served import Served
 from training.sources import Sources
 from training.system import Losses, Memory, Modules, Phase, Settings, System, Turn, constant
@@ -64,6 +65,9 @@ CONSENSUS = 0.5
 BETAS = (0.5, 0.999)
 POLY = 0.9
 """Power of the falling rate (NETWORKS 5.5)."""
+
+WARM_UP = 0.03
+"""Share of the last phase in which the rate rises."""
 
 MAXIMUM_BATCH = 16
 MARGIN_MM = 5.0
@@ -180,7 +184,7 @@ def _teacher_phases(recipe: DsNetRecipe, samples: Samples) -> list[Phase]:
 
 def _dsnet_phases(recipe: DsNetRecipe, samples: Samples, drawn: Samples) -> list[Phase]:
     made: list[Tensor] = []
-    first = Turn(optimiser="segmenter", losses=partial(_segmented, DICE_ALONE, made))
+    first = Turn(optimiser="dice", losses=partial(_segmented, DICE_ALONE, made))
     turns = [Turn(optimiser="segmenter", losses=partial(_segmented, recipe.weights, made))]
     if recipe.weights.adversarial:
         turns.append(Turn(optimiser="discriminator", losses=partial(_discriminated, made)))
@@ -191,7 +195,7 @@ def _dsnet_phases(recipe: DsNetRecipe, samples: Samples, drawn: Samples) -> list
         epoch=epoch,
         turns=tuple(turns),
         batch=drawing(samples, recipe.batch, recipe.variation, recipe.settings.seed),
-        rate=falling,
+        rate=rising_and_falling,
         validate_every=4,
     )
     dice_epoch = steps_per_epoch(drawn, recipe.batch, recipe.variation)
@@ -208,7 +212,12 @@ def _dsnet_phases(recipe: DsNetRecipe, samples: Samples, drawn: Samples) -> list
 
 def falling(share: float) -> float:
     """Poly: (1 - share) ** 0.9."""
-    return float((1 - share) ** POLY)
+    return poly(share, 0.0, POLY)
+
+
+def rising_and_falling(share: float) -> float:
+    """The same after a straight rise."""
+    return poly(share, WARM_UP, POLY)
 
 
 def _content(factor: int, model: Modules, batch: SliceBatch, memory: Memory) -> Losses:
@@ -282,13 +291,19 @@ def _initialise(sd: float, module: nn.Module) -> None:
 
 
 def _optimisers(recipe: DsNetRecipe, model: Modules) -> dict[str, Optimizer]:
+    """One for each module, and one of its own for the segmenter's first phase.
+
+    With the small gradients of Dice in its memory Adam took such steps at the soft loss, whose gradients are a hundred
+    times larger, that all pixels went to 0 for good.
+    """
     teaching = {"teacher", "critic"}
-    return {
+    made: dict[str, Optimizer] = {
         name: Adam(module.parameters(), recipe.teaching.learning_rate)
         if name in teaching
         else Adam(module.parameters(), recipe.learning_rate, betas=BETAS)
         for name, module in model.items()
     }
+    return made | {"dice": Adam(model["segmenter"].parameters(), recipe.learning_rate, betas=BETAS)}
 
 
 def served(recipe: DsNetRecipe, model: Modules) -> tuple[Served, ...]:
