@@ -68,11 +68,11 @@ def test_the_smoke_recipe_learns_in_all_phases_and_is_measured(tmp_path: Path) -
     assert figures["two_readers_or_more"]["slices"] == 16
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3, 5])
-def test_a_run_that_was_stopped_in_any_phase_ends_as_one_that_was_not(tmp_path: Path, stop: int) -> None:
+def test_a_run_that_was_stopped_in_any_phase_ends_as_one_that_was_not(tmp_path: Path) -> None:
     recipe, own = short(), sources()
     whole = fit(recipe.system(own), recipe.settings, tmp_path / "whole", lambda moment: None)
-    fit(recipe.system(own), recipe.settings, tmp_path / "parts", lambda moment: None, stop=stop)
+    for stop in (1, 2, 3, 5):
+        fit(recipe.system(own), recipe.settings, tmp_path / "parts", lambda moment: None, stop=stop)
     parts = fit(recipe.system(own), recipe.settings, tmp_path / "parts", lambda moment: None)
     resumed = parts.model.state_dict()
     assert parts.step == 6
