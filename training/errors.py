@@ -9,7 +9,8 @@ TrainingError
     NoDetector          run.no-detector
     NothingToJudge      froc.nothing
     and beside each reader of data its own: recist.unreadable, data.nothing, data.packed, label.nothing, lidc.missing,
-    lidc.outlines-misplaced, luna16.table, luna16.pixels, deeplesion.slices, seg.unreadable
+    lidc.outlines-misplaced, luna16.table, luna16.pixels, deeplesion.slices, seg.unreadable, split.broken, pack.broken,
+    pack.folder, pack.nothing, pack.patients
 """
 
 from __future__ import annotations
