@@ -138,8 +138,8 @@ def pack(folders: Sequence[Path], out: Path, tell: Tell) -> Packed:
     if out.exists():
         raise PackTaken(f"{out} is there already; choose another folder, a pack is never changed")
     parts = {folder: parts_of(folder) for folder in folders}
-    packs_before = sorted({at.parent for some in parts.values() for at, kind in some if kind in EARLIER})
-    known = [sides.committed(), *map(sides.of_pack, packs_before)]
+    before = dict.fromkeys(at.parent for some in parts.values() for at, kind in some if kind in EARLIER)
+    known = [sides.committed(), *map(sides.of_pack, before)]
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".pack-") as staging:
         new = Path(staging) / out.name
