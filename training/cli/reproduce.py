@@ -15,6 +15,7 @@ import typer
 from training import catalogue, results, runs
 from training.budget import Progress, is_hopeless, seconds_of
 from training.cli.fit import train_recipe
+from training.cli.froc import FIGURES
 from training.cli.measure import measure
 from training.cli.options import CACHE, CacheFolder, DataFolder, Threads, console, sources
 from training.errors import DataLacking
@@ -24,7 +25,6 @@ from training.results import Run
 from training.sources import Sources
 from training.system import Recipe, System
 
-FROC = "froc.json"
 TESTS = "_smoke"
 """What the names of recipes for tests end with."""
 
@@ -167,7 +167,7 @@ def _runs(folder: Path, system: str) -> list[Run]:
             about=runs.read(folder / name),
             figures=_json(folder / name / runs.EVALUATION),
             labels=_json(folder / name / runs.LABELS),
-            froc=_json(folder / name / FROC),
+            froc=_json(folder / name / FIGURES),
         )
         for name, make in catalogue.recipes(system).items()
         if not name.endswith(TESTS) and (folder / name / runs.EVALUATION).exists()

@@ -46,25 +46,30 @@ def test_the_loss_falls_by_thirty_percent_and_the_outlines_get_better(tmp_path: 
     assert last > 0.06, "70 % of what was measured; little, as it is judged on larger windows. Untrained: 0.02"
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
-    recipe = _short()
-    system, whole, _ = _fit(recipe, tmp_path / "whole")
-    _fit(recipe, tmp_path / "parts", stop=4)
-    _, resumed, _ = _fit(recipe, tmp_path / "parts")
-    assert resumed.step == whole.step == system.steps == 6
-    assert {name: [list(place) for place in places] for name, places in whole.memory["hard"].items()} == {
-        name: [list(place) for place in places] for name, places in resumed.memory["hard"].items()
-    }
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(value, resumed.model.state_dict()[name]), name
-        assert torch.equal(whole.average[name], resumed.average[name]), name
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[System, State, list[Moment]]:
+    """A short run that nobody interrupted."""
+    torch.set_num_threads(1)
+    return _fit(_short(), tmp_path_factory.mktemp("whole"))
 
 
-def test_false_findings_are_mined_before_the_phase_that_asks_for_them(tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(
+    tmp_path: Path, whole: tuple[System, State, list[Moment]]
+) -> None:
+    """Interrupted before and after false findings were mined."""
+    system, expected, _ = whole
     _, before, _ = _fit(_short(), tmp_path, stop=3)
     assert before.memory == {}
     _, after, _ = _fit(_short(), tmp_path, stop=4)
-    assert set(after.memory["hard"]) == {"scan"}
+    assert set(after.memory["hard"]) == {"scan"}, "mined before the phase that asks for them"
+    _, resumed, _ = _fit(_short(), tmp_path)
+    assert resumed.step == expected.step == system.steps == 6
+    assert {name: [list(place) for place in places] for name, places in expected.memory["hard"].items()} == {
+        name: [list(place) for place in places] for name, places in resumed.memory["hard"].items()
+    }
+    for name, value in expected.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+        assert torch.equal(expected.average[name], resumed.average[name]), name
 
 
 def test_the_refitted_head_is_in_weights_and_average_alike(tmp_path: Path) -> None:
@@ -77,8 +82,8 @@ def test_the_refitted_head_is_in_weights_and_average_alike(tmp_path: Path) -> No
     assert torch.equal(written.average["head.linear.weight"], after.model.state_dict()["head.linear.weight"])
 
 
-def test_candidates_are_classified_in_the_phases_that_say_so_only(tmp_path: Path) -> None:
-    _, _, seen = _fit(_short(), tmp_path)
+def test_candidates_are_classified_in_the_phases_that_say_so_only(whole: tuple[System, State, list[Moment]]) -> None:
+    _, _, seen = whole
     assert all("class" not in moment.losses for moment in seen[:3])
     assert all(moment.losses["class"] > 0 for moment in seen[3:])
 
