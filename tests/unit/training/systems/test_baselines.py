@@ -15,7 +15,8 @@ from training.systems.baselines import RECIPES, baseline_smoke
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # MONAI's own
 
-FLOOR = 0.6
+FLOOR = 0.61
+"""Of Dice: 70 % of the median of seeds 1 to 3, which reach 0.816, 0.875 and 0.920."""
 
 
 @pytest.fixture(autouse=True)

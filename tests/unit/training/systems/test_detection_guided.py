@@ -26,8 +26,8 @@ from training.systems.detection_guided import (
 )
 from training.systems.detection_guided_branches import PRETRAINED, Branch
 
-FLOOR = 0.65
-"""70 % of what seed 1 reaches (0.96 after the pre-training)."""
+FLOOR = 0.68
+"""Of Dice: 70 % of the median of seeds 1 to 3, which reach 0.978, 0.964 and 0.985."""
 
 
 @pytest.fixture(autouse=True)
