@@ -15,10 +15,10 @@ import typer
 from training import catalogue, results, runs
 from training.budget import Progress, is_hopeless, seconds_of
 from training.cli.fit import train_recipe
-from training.cli.froc import FIGURES
 from training.cli.measure import measure
 from training.cli.options import CACHE, CacheFolder, DataFolder, Threads, console, sources
 from training.errors import DataLacking
+from training.evaluation.luna16_report import FIGURES
 from training.loop import Moment
 from training.papers import HEADLINES
 from training.results import Run
