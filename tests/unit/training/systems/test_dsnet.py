@@ -19,8 +19,8 @@ from training.system import Modules
 from training.systems.dsnet import RECIPES, smoke, t3_unet
 from training.systems.dsnet_training import DsNetRecipe, Teaching, falling, repeated, rising_and_falling
 
-FLOOR = 0.68
-"""Of Dice: 70 % of 0.985, measured with seed 1."""
+FLOOR = 0.69
+"""Of Dice: 70 % of what seeds 1 and 2 reach, 0.985 both, which is the median of three whatever the third reaches."""
 
 Weights = dict[str, torch.Tensor]
 
