@@ -156,7 +156,7 @@ PUBLISHED = (
 )
 
 HEADLINES = {
-    "hr_mpf": "hr_mpf_dice",
+    "hr_mpf": "hr_mpf_resolved",
     "mt_net": "mt_net_cpu",
     "detection_guided": "detection_guided_cpu",
     "jnsc": "jnsc_cpu",
