@@ -7,6 +7,7 @@ curves.csv         step, phase, what, value: the losses and the validation's fig
 curves.png         the same as a picture
 labels.json        JNSC only: kinds of labels compared, written by `pulmonode-train jnsc-labels`, with labels.md
 evaluation.json    figures, written by `pulmonode-train evaluate`, with evaluation.md and cases.png to look at
+froc.json          figures of whole scans, written by `pulmonode-train froc`, with froc.md, froc.png and the candidates
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ pulmonode-train evaluate RUN --data DIR
 pulmonode-train froc RUN --scans LUNA16 --data DIR
 pulmonode-train export RUN DIR --data DIR
 pulmonode-train reproduce SYSTEM --budget 60m --data DIR
-pulmonode-train results RUNS
+pulmonode-train results [RUNS]
 pulmonode-train jnsc-labels RUN --data DIR
 pulmonode-train cards REPOSITORY
 """

@@ -71,11 +71,6 @@ class Slice:
         return float("nan") if said is Label.UNCERTAIN else float(said is Label.MALIGNANT)
 
 
-def largest_slice(nodule: Nodule) -> Slice:
-    """The slice of a patch on which the nodule's mask is largest."""
-    return slice_of(nodule, int(nodule.mask.sum(axis=(1, 2)).argmax()))
-
-
 def slice_of(nodule: Nodule, k: int) -> Slice:
     """A slice of a patch, resampled in plane from 1 mm to 0.7 mm (linear; the mask is cut at a half)."""
     at = (np.arange(EDGE) - EDGE // 2) * SPACING_MM + (PATCH_EDGE - 1) / 2

@@ -51,7 +51,7 @@ def jnsc_smoke() -> JnscRecipe:
     return JnscRecipe(
         name="jnsc_smoke",
         network=jnsc_tiny(),
-        phases=(Stretch(steps=80, size=32, batch=2), Stretch(steps=10, size=32, batch=2, classify=True)),
+        phases=(Stretch(steps=200, size=32, batch=2), Stretch(steps=10, size=32, batch=2, classify=True)),
         learning_rate=1e-2,
         dice=1.0,
         has_backgrounds=False,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tests.support.torch_networks import a_nodule
+from training.data.luna16 import EDGE as EDGE_OF_PATCH
 from training.data.slices import (
     CROP,
     EDGE,
     Samples,
+    Slice,
     Variation,
     draw,
     drawing,
-    largest_slice,
     middle,
     normalised,
     samples_of,
@@ -39,16 +42,21 @@ def _samples(count: int = 5) -> Samples:
     )
 
 
+def middle_slice(**values: Any) -> Slice:
+    """The one that cuts the nodule through its centre."""
+    return slice_of(a_nodule(**values), EDGE_OF_PATCH // 2)
+
+
 def test_a_ball_of_5_mm_radius_is_a_disc_of_that_area() -> None:
     """Area 78.5 mm2 in pixels of 0.49 mm2; the ball is drawn in voxels of 1 mm, hence the tolerance."""
-    found = largest_slice(a_nodule(radius=5.0))
+    found = middle_slice(radius=5.0)
     assert found.image_hu.shape == (EDGE, EDGE)
     assert found.mask().sum() * 0.49 == pytest.approx(78.5, rel=0.1)
     assert found.image_hu[found.mask()].mean() > -100 > found.image_hu[~found.mask()].mean()
 
 
 def test_the_middle_of_a_slice_is_the_middle_of_the_patch() -> None:
-    rows, columns = np.nonzero(largest_slice(a_nodule(radius=8.0)).mask())
+    rows, columns = np.nonzero(middle_slice(radius=8.0).mask())
     assert rows.mean() == pytest.approx(EDGE // 2 + 0.5 / 0.7, abs=0.5)
     assert columns.mean() == pytest.approx(EDGE // 2 + 0.5 / 0.7, abs=0.5)
 
@@ -58,7 +66,7 @@ def test_a_slice_beside_the_nodule_is_empty() -> None:
 
 
 def test_labels_follow_the_rule_and_the_unclear_is_not_a_number() -> None:
-    rated = [largest_slice(a_nodule(ratings=ratings)) for ratings in ((1, 2), (4, 4), (3, 4), (3, 3))]
+    rated = [middle_slice(ratings=ratings) for ratings in ((1, 2), (4, 4), (3, 4), (3, 3))]
     strict = samples_of(rated, rule=LabelRule.MEAN_STRICT3).malignant_N
     rounded = samples_of(rated, rule=LabelRule.MEAN_ROUNDED).malignant_N
     assert strict.tolist()[:3] == [0, 1, 1] and np.isnan(strict[3])

@@ -19,12 +19,8 @@ from training.systems.jnsc.batches import Stretch, rate
 from training.systems.jnsc.recipe import JnscRecipe
 from training.systems.jnsc.recipes import RECIPES, jnsc_cpu, jnsc_paper_recipe, jnsc_smoke
 
-FLOOR = 0.06
-"""Of soft Dice: 70 % of what seed 1 reaches, little, as it is judged on larger windows.
-
-Seeds 1 to 3 reach 0.087, 0.028 and 0.032, and have 0.022, 0.021 and 0.011 before they are trained: 70 % of their median
-is what an untrained network has. This floor shows that seed 1 learns, not that every seed would.
-"""
+FLOOR = 0.58
+"""Of soft Dice: 70 % of the median of seeds 1 to 3 (0.905, 0.735 and 0.833)."""
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +43,7 @@ def _fit(recipe: JnscRecipe, folder: Path, stop: int | None = None) -> tuple[Sys
 def test_the_loss_falls_by_thirty_percent_and_the_outlines_get_better(tmp_path: Path) -> None:
     _, _, seen = _fit(jnsc_smoke(), tmp_path)
     losses = [moment.losses["voxel"] + moment.losses["dice"] for moment in seen]
-    assert len(losses) == 90
+    assert len(losses) == 210
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
     *_, last = [moment.figures["soft_dice"] for moment in seen if moment.figures]
     assert last > FLOOR
