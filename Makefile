@@ -24,8 +24,8 @@ demo: $(NODE) ## send a chest CT through the node and show what comes back; CT=D
 up: $(NODE) ## run the node in the foreground; CONFIG=FILE names your own settings
 	@$(BIN)/pulmonode node up --config "$(CONFIG)"
 
-test: $(DEVELOPMENT) ## run the tests; ARGS="tests/unit -k rule" picks some
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(DEVELOPMENT) ## run the tests, a process per core; ARGS="tests/unit -k rule" picks some
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 check: $(DEVELOPMENT) ## everything that is checked without running the node: style, types, architecture
 	@$(BIN)/ruff check
