@@ -40,8 +40,8 @@ class CurveWriter:
                 csv.writer(file).writerows(rows)
 
 
-def draw(table: Path, picture: Path) -> None:
-    """Losses above, validation figures below, over the steps."""
+def draw(table: Path, picture: Path, remark: str = "") -> None:
+    """Losses above, validation figures below, over the steps; a remark on the data on top."""
     lines: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for step, _, what, value in _rows(table):
         lines[what].append((int(step), float(value)))
@@ -59,6 +59,7 @@ def draw(table: Path, picture: Path) -> None:
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend(fontsize="small")
+    figure.suptitle(remark)
     figure.savefig(picture, dpi=120)
 
 

@@ -10,7 +10,7 @@ TrainingError
     NothingToJudge      froc.nothing
     and beside each reader of data its own: recist.unreadable, data.nothing, data.packed, label.nothing, lidc.missing,
     lidc.outlines-misplaced, luna16.table, luna16.pixels, deeplesion.slices, seg.unreadable, split.broken, pack.broken,
-    pack.folder, pack.nothing, pack.patients
+    pack.folder, pack.nothing, pack.patients, pack.synthetic, phantom.other, phantom.reserved
 """
 
 from __future__ import annotations

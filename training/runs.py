@@ -16,7 +16,7 @@ import dataclasses
 import hashlib
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from typing import Any
 from training.data import packs, splits
 from training.data.splits import Split
 from training.errors import OtherRun
+from training.recipe_json import filled, recipe_as_json
+from training.served import Served
 from training.sources import Sources
 from training.system import Recipe
 
@@ -43,6 +45,8 @@ def about(recipe: Recipe, sources: Sources, folder: Path) -> dict[str, Any]:
     own = describe(recipe, sources)
     if (folder / ABOUT).exists():
         before = read(folder)
+        if own["recipe"]["name"] == before["recipe"]["name"]:
+            before["recipe"] = filled(before["recipe"], recipe)
         changed = [key for key in SAME if before.get(key) != own.get(key)]
         if changed:
             what = ", ".join(changed)
@@ -91,7 +95,7 @@ def read(folder: Path) -> dict[str, Any]:
 def describe(recipe: Recipe, sources: Sources) -> dict[str, Any]:
     """What a run is made from, as JSON."""
     return {
-        "recipe": _as_json(recipe),
+        "recipe": recipe_as_json(recipe),
         "seed": recipe.settings.seed,
         "data_sha256": fingerprint(sources.data),
         "splits_sha256": {"luna16": sources.luna16_split.sha256, "lidc": sources.lidc_split.sha256},
@@ -115,13 +119,20 @@ def said(sources: Sources) -> dict[str, Any]:
     """What figures say of their data where these are not the shared ones with the committed split."""
     fold = {} if sources.fold is None else {"fold": sources.fold}
     pack = packs.about(sources.data)
-    return fold if pack is None else {**fold, "data": "validation patients of a pack", "pack": pack}
+    return fold if pack is None else {**fold, "data": f"validation patients of {packs.described(pack)}", "pack": pack}
 
 
-def _as_json(recipe: Recipe) -> dict[str, Any]:
-    assert dataclasses.is_dataclass(recipe) and not isinstance(recipe, type), "recipes are frozen records"
-    content: dict[str, Any] = json.loads(json.dumps({"name": recipe.name, **dataclasses.asdict(recipe)}, default=str))
-    return content
+def labelled(served: Sequence[Served], sources: Sources) -> tuple[Served, ...]:
+    """Models whose contracts say where their labels and data come from, if that is a pack."""
+    pack = packs.about(sources.data)
+    return tuple(served) if pack is None else tuple(_of_pack(one, packs.described(pack)) for one in served)
+
+
+def _of_pack(served: Served, said: str) -> Served:
+    contract = served.contract
+    trained_on = {**contract.trained_on, "sources": (said,)}
+    labels = f"{contract.label_rule}; masks as they are in {said}"
+    return dataclasses.replace(served, contract=dataclasses.replace(contract, label_rule=labels, trained_on=trained_on))
 
 
 def _commit() -> str:

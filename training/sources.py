@@ -19,6 +19,7 @@ from training.data.splits import Split
 from training.errors import DataLacking
 
 HERE = Path(__file__).parent / "data"
+FOR_MEASURED = "they are for hr_mpf, dsnet, and baseline_* without _lidc"
 HINT = "`pulmonode-train data check` counts what there is, `pulmonode-train data pack` makes it from other folders"
 
 
@@ -65,6 +66,11 @@ class Sources:
         """Whether the folder brings its own split."""
         return (self.data / packs.SPLIT).exists()
 
+    @property
+    def remark(self) -> str:
+        """What every picture of a run must say of its data; empty for real ones."""
+        return packs.SYNTHETIC if packs.is_synthetic(self.data) else ""
+
     @cached_property
     def nodules(self) -> tuple[Nodule, ...]:
         """All nodules that are patches.
@@ -77,7 +83,11 @@ class Sources:
             return packs.load_nodules(self.data / packs.NODULES)
         if (self.data / "luna16_nodules").is_dir():
             return luna16.load(self.data / "luna16_nodules")
-        raise DataLacking(f"{self.data} holds no patches of nodules, which this recipe is trained on; {HINT}")
+        measured = sum(one.is_measured for one in self._slices)
+        instead = (
+            f" (its {measured} slices with masks of RECIST axes are no patches: {FOR_MEASURED})" if measured else ""
+        )
+        raise DataLacking(f"{self.data} holds no patches of nodules, which this recipe is trained on{instead}; {HINT}")
 
     def luna16_nodules(self, patients: Sequence[str]) -> tuple[Nodule, ...]:
         """The nodules of some patients.
@@ -104,8 +114,39 @@ class Sources:
         return tuple(found)
 
     def luna16_slices(self, patients: Sequence[str], *, drawn: int = 1) -> tuple[Slice, ...]:
-        """The largest slice of each nodule of some patients, and more of it up to `drawn`, evenly over its height."""
-        return clinical.around_all(self.luna16_nodules(patients), drawn=drawn, empty=0)
+        """The largest slice of each nodule of some patients, and more of it up to `drawn`, evenly over its height.
+
+        Where nobody drew a nodule of theirs, slices with masks made of RECIST axes, at the same spacing.
+
+        Raises
+        ------
+        DataLacking : there are neither
+        """
+        try:
+            return clinical.around_all(self.luna16_nodules(patients), drawn=drawn, empty=0)
+        except DataLacking:
+            measured = self._measured_at_luna16(patients)
+            if not measured:
+                raise
+            return measured
+
+    def luna16_slices_to_learn(self, patients: Sequence[str], *, drawn: int = 1) -> tuple[Slice, ...]:
+        """As `luna16_slices`, with those of RECIST axes beside the drawn ones: they train, but do not judge them."""
+        return _with(self.luna16_slices(patients, drawn=drawn), self._measured_at_luna16(patients))
+
+    def soft_slices(self, patients: Sequence[str], *, readers: int = 1) -> tuple[Slice, ...]:
+        """As `lidc_slices`; where nobody drew so, slices with soft masks made of RECIST axes, in their own pixels."""
+        try:
+            return self.lidc_slices(patients, readers=readers)
+        except DataLacking:
+            measured = self._measured(patients)
+            if not measured:
+                raise
+            return measured
+
+    def soft_slices_to_learn(self, patients: Sequence[str], *, readers: int = 1) -> tuple[Slice, ...]:
+        """As `soft_slices`, with those of RECIST axes beside the drawn ones."""
+        return _with(self.soft_slices(patients, readers=readers), self._measured(patients))
 
     def lidc_slices(self, patients: Sequence[str], *, readers: int = 1) -> tuple[Slice, ...]:
         """The slices of some patients that so many readers drew at least.
@@ -114,23 +155,34 @@ class Sources:
         ------
         DataLacking : there are none
         """
-        some = slices.chosen(self._slices, patients)
+        some = [one for one in slices.chosen(self._slices, patients) if not one.is_measured]
         found = tuple(one for one in some if len(one.readers_RJI) >= readers)
         if not found:
             most = max((len(one.readers_RJI) for one in some), default=0)
             raise DataLacking(
                 f"this recipe is trained or validated on slices that {readers} readers drew; those of these patients "
-                f"({len(some)}) were drawn by {most} at most. Recipes on one mask per nodule are those of hr_mpf, "
-                f"detection_guided and jnsc, and baseline_* without _lidc; or pack the shared data beside yours. {HINT}"
+                f"({len(some)}) were drawn by {most} at most{self._also_measured(patients)}. "
+                "Recipes on one mask per nodule are those of hr_mpf, detection_guided and jnsc, and baseline_* without "
+                f"_lidc; or pack the shared data beside yours. {HINT}"
             )
         return found
 
     def examples(self, count: int) -> tuple[Slice, ...]:
         """Some slices of validation patients, for whatever 2-D model."""
         try:
-            return self.lidc_slices(self.lidc_split.validation)[:count]
+            return self.soft_slices(self.lidc_split.validation)[:count]
         except DataLacking:
             return self.luna16_slices(self.luna16_split.validation)[:count]
+
+    def _measured(self, patients: Sequence[str]) -> tuple[Slice, ...]:
+        return tuple(one for one in slices.chosen(self._slices, patients) if one.is_measured)
+
+    def _measured_at_luna16(self, patients: Sequence[str]) -> tuple[Slice, ...]:
+        return tuple(slices.at_spacing(one, slices.SPACING_MM) for one in self._measured(patients))
+
+    def _also_measured(self, patients: Sequence[str]) -> str:
+        count = len(self._measured(patients))
+        return f"; {count} more have masks of RECIST axes, which no reader drew: {FOR_MEASURED}" if count else ""
 
     @cached_property
     def _slices(self) -> tuple[Slice, ...]:
@@ -162,3 +214,8 @@ class Sources:
         if not paths:
             self.tell("there is no CT without reference marks: background is that of patches and phantoms")
         yield from map(scans.read, paths)
+
+
+def _with(found: tuple[Slice, ...], measured: tuple[Slice, ...]) -> tuple[Slice, ...]:
+    """Both, unless what was found are those measured already."""
+    return found if any(one.is_measured for one in found) else (*found, *measured)

@@ -15,9 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from training import catalogue, checkpoint, curves, runs
-from training.cli.options import CACHE, CacheFolder, DataFolder, Fold, Threads, console, sources
+from training.cli.options import CACHE, CacheFolder, DataFolder, Fold, Threads, console, needing, sources
 from training.curves import CurveWriter
-from training.errors import DataLacking
 from training.loop import Moment
 from training.loop import fit as fit_system
 from training.place import find_place
@@ -61,10 +60,9 @@ def train_recipe(
 ) -> None:
     """Train a recipe in a folder, shown on the console; `also` is told every step and may end the run by raising."""
     about = runs.about(recipe, own, folder)
-    try:
+    with needing(recipe, own):
         system = recipe.system(own)
-    except DataLacking as error:
-        raise DataLacking(f"{recipe.name} cannot be trained on {own.data}: {error}") from error
+        system.phases[0].batch(0, {})  # what is read late is missed before there is a run
     runs.begin(folder, about, own.patients)
     place = find_place()
     console.print(f"{recipe.name} on {place.device} ({place.reason})")
@@ -78,9 +76,10 @@ def train_recipe(
             display(moment)
             also(moment)
 
-        fit_system(system, recipe.settings, folder, watch, place=place)
+        with needing(recipe, own):
+            fit_system(system, recipe.settings, folder, watch, place=place)
     if place.is_first:
-        curves.draw(folder / runs.CURVES, folder / runs.PICTURE)
+        curves.draw(folder / runs.CURVES, folder / runs.PICTURE, own.remark)
         runs.note(folder, {"minutes_of_last_session": round((time.monotonic() - started) / 60, 1)})
 
 

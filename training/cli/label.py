@@ -28,7 +28,7 @@ def make_soft_masks(
     folder: Annotated[
         Path, typer.Argument(help="LIDC slices, DICOM CT with reports, or DeepLesion's images.", exists=True)
     ],
-    out: Annotated[Path, typer.Argument(help="A new folder for masks, index.csv and pictures.")],
+    out: Annotated[Path, typer.Argument(help="A new folder for masks, soft_masks.csv and pictures.")],
     recist: Annotated[
         Path | None,
         typer.Option(
@@ -50,4 +50,5 @@ def make_soft_masks(
     for reason, count in sorted(soft_masks.reasons(rows).items()):
         table.add_row(f"  {reason}", str(count))
     console.print(table)
+    console.print(f"Next: pulmonode-train data pack {out} PACK")
     console.print(f"{1000 * seconds / max(len(rows), 1):.0f} ms per image. Look at {out / soft_masks.PICTURES}.")

@@ -12,7 +12,7 @@ import torch
 import typer
 
 from training import catalogue, checkpoint, runs
-from training.cli.options import CACHE, CacheFolder, DataFolder, RunFolder, Threads, console, sources_of_run
+from training.cli.options import CACHE, CacheFolder, DataFolder, RunFolder, Threads, console, needing, sources_of_run
 from training.data.slices import middle, normalised
 from training.errors import NotEvaluated
 from training.evaluation import pages
@@ -38,12 +38,13 @@ def evaluate(folder: RunFolder, data: DataFolder, cache: CacheFolder = CACHE, th
 def measure(folder: Path, own: Sources) -> str:
     """Measure a run, write what came of it into its folder, and give it as a table."""
     recipe, system, model, step = trained(folder, own)
-    outcome = recipe.evaluate(own, model, own.tell)
+    with needing(recipe, own):
+        outcome = recipe.evaluate(own, model, own.tell)
     figures = {"recipe": recipe.name, "steps": step, "of_steps": system.steps, **outcome.figures, **runs.said(own)}
     table = pages.table(figures)
     (folder / "evaluation.md").write_text(table, encoding="utf-8")
     if outcome.cases:
-        pages.draw(outcome.cases, folder / "cases.png")
+        pages.draw(outcome.cases, folder / "cases.png", own.remark)
     (folder / runs.EVALUATION).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return table
 
@@ -61,7 +62,7 @@ def export(
     own = sources_of_run(folder, data, cache)
     recipe, system, model, _ = trained(folder, own)
     figures = json.loads((folder / runs.EVALUATION).read_text(encoding="utf-8"))
-    served = system.calibrated(system.served(model), figures)
+    served = runs.labelled(system.calibrated(system.served(model), figures), own)
     proofs = release(
         served,
         target,
@@ -80,7 +81,8 @@ def export(
 def trained(folder: Path, own: Sources) -> tuple[Recipe, System, Modules, int]:
     """A run's recipe, its system, the modules with weights as they are served, and how many steps they were trained."""
     recipe = catalogue.recipe(runs.read(folder)["recipe"]["name"])
-    system = recipe.system(own)
+    with needing(recipe, own):
+        system = recipe.system(own)
     state = checkpoint.load(system, recipe.settings.seed, folder)
     if not state.step:
         raise NotEvaluated(f"{folder} holds no trained weights yet: pulmonode-train fit {recipe.name} {folder}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +13,9 @@ from rich.markup import escape
 
 from training import runs
 from training.data.folds import COUNT
+from training.errors import DataLacking
 from training.sources import Sources
+from training.system import Recipe
 
 console = Console()
 
@@ -47,3 +51,17 @@ def sources_of_run(run: Path, data: Path, cache: Path) -> Sources:
     own = sources(data, cache, runs.read(run).get("fold"))
     runs.guard(run, own)
     return own
+
+
+@contextmanager
+def needing(recipe: Recipe, own: Sources) -> Iterator[None]:
+    """What a recipe lacks is said with its name and the folder's.
+
+    Raises
+    ------
+    DataLacking : from what happens within, with both names
+    """
+    try:
+        yield
+    except DataLacking as error:
+        raise DataLacking(f"{recipe.name} cannot be trained or measured on {own.data}: {error}") from error

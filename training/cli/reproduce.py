@@ -21,6 +21,7 @@ from training.errors import DataLacking
 from training.evaluation.luna16_report import FIGURES
 from training.loop import Moment
 from training.papers import HEADLINES
+from training.recipe_json import filled, recipe_as_json
 from training.results import Run
 from training.sources import Sources
 from training.system import Recipe, System
@@ -59,7 +60,7 @@ def reproduce(
             left_out.append(f"{recipe.name}: not begun, the budget is used up")
         else:
             left_out += _tried(recipe, folder, own, end)
-    content = results.page(_runs(out, name), HEADLINES, {name: _recipes(name)})
+    content = results.page([_of_today(run) for run in _runs(out, name)], HEADLINES, {name: _recipes(name)})
     content += "".join(f"\nLeft out: {reason}.\n" for reason in left_out)
     (out / f"{name}.md").write_text(content, encoding="utf-8")
     for reason in left_out:
@@ -81,7 +82,7 @@ def write_results(
     records.mkdir(parents=True, exist_ok=True)
     for run in new:
         (records / f"{run.recipe}.json").write_text(results.as_text(run), encoding="utf-8")
-    known = [results.from_text(path.read_text(encoding="utf-8")) for path in sorted(records.glob("*.json"))]
+    known = [_of_today(results.from_text(path.read_text(encoding="utf-8"))) for path in sorted(records.glob("*.json"))]
     out.write_text(results.page(_sorted(known, recipes), HEADLINES, recipes), encoding="utf-8")
     console.print(f"{out}: {len(known)} runs, {len(new)} of them from {folder or 'no folder'}")
 
@@ -92,11 +93,12 @@ def _recipes(system: str) -> dict[str, Mapping[str, Any]]:
     return {name: recipe_as_json(recipe) for name, recipe in made.items()}
 
 
-def recipe_as_json(recipe: Recipe) -> dict[str, Any]:
-    """As `training.runs.describe` has it."""
-    assert dataclasses.is_dataclass(recipe) and not isinstance(recipe, type), "recipes are frozen records"
-    content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe), default=str))
-    return content
+def _of_today(run: Run) -> Run:
+    """A run with the fields that its recipe has got since then, where there still is one of its name."""
+    make = catalogue.recipes(run.system).get(run.recipe) if run.system in catalogue.SYSTEMS else None
+    if make is None:
+        return run
+    return dataclasses.replace(run, about={**run.about, "recipe": filled(run.about["recipe"], make())})
 
 
 def _sorted(known: Sequence[Run], recipes: Mapping[str, Mapping[str, Any]]) -> list[Run]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from training.labels.malignancy import Label
 
 CODES = {Label.BENIGN: BENIGN, Label.MALIGNANT: MALIGNANT, Label.UNCERTAIN: UNRATED}
 HardPlaces = Mapping[str, Sequence[Shape]]
+NO_MARGINAL: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,17 +49,24 @@ class Mixture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bank:
-    """Patches and scans of the training side."""
+    """Patches and scans of the training side.
+
+    Parameters
+    ----------
+    hard : places that look like nodules, by scan
+    marginal : codes of the nodules that have a pseudo-label, by nodule
+    """
 
     nodules: tuple[Nodule, ...]
     scans: tuple[Scan, ...] = ()
     hard: HardPlaces = field(default_factory=dict)
+    marginal: Mapping[str, int] = field(default_factory=dict)
 
 
-def target_of(nodule: Nodule) -> TargetArray:
-    """Codes of a patch: the nodule by its label, its known neighbours as unrated."""
-    target = np.where(nodule.others, UNRATED, NOTHING).astype(np.int8)
-    target[nodule.mask] = CODES[nodule.label]
+def target_of(nodule: Nodule, marginal: Mapping[str, int] = NO_MARGINAL) -> TargetArray:
+    """Codes of a patch: the nodule by its label or its own code, its known neighbours as unrated."""
+    target = np.where(nodule.others, UNRATED, NOTHING).astype(np.int16)
+    target[nodule.mask] = marginal.get(nodule.nodule_id, CODES[nodule.label])
     return target
 
 
@@ -91,7 +100,7 @@ def patch_window(hu: NDArray[np.int16], target: TargetArray, size: int, rng: np.
 
 def _patch(bank: Bank, size: int, rng: np.random.Generator) -> Window:
     nodule = _nodule(bank, rng)
-    return patch_window(nodule.patch_hu, target_of(nodule), size, rng)
+    return patch_window(nodule.patch_hu, target_of(nodule, bank.marginal), size, rng)
 
 
 def _phantom_nodule(bank: Bank, size: int, rng: np.random.Generator) -> Window:

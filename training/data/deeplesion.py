@@ -100,7 +100,7 @@ def find(folder: Path) -> Iterator[DeepLesionSeries | Refusal]:
     for (series, first, last), lesions in sorted(groups.items()):
         yield DeepLesionSeries(
             folder=folder / IMAGES / series,
-            patient_id=f"deeplesion-{lesions[0].measurement.patient_id}",
+            patient_id=lesions[0].measurement.patient_id,
             first=first,
             last=last,
             spacing_mm=lesions[0].spacing_mm,

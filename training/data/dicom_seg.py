@@ -149,7 +149,7 @@ def pseudonym(patient_id: str, issuer: str = "") -> str:
 def _segmentation(path: Path, dataset: Dataset) -> Segmentation:
     return Segmentation(
         path=path,
-        patient_id=_patient(dataset),
+        patient_id=patient_of(dataset),
         series_uid=str(dataset.SeriesInstanceUID),
         instance_uid=str(dataset.SOPInstanceUID),
         frame_of_reference_uid=str(dataset.get("FrameOfReferenceUID", "")),
@@ -203,7 +203,8 @@ def _sources(groups: Sequence[Dataset]) -> Iterator[str]:
                 yield str(source.ReferencedSOPInstanceUID)
 
 
-def _patient(dataset: Dataset) -> str:
+def patient_of(dataset: Dataset) -> str:
+    """The pseudonym of the patient of an instance; empty if it does not say whose it is."""
     patient = str(dataset.get("PatientID") or "")
     return pseudonym(patient, str(dataset.get("IssuerOfPatientID") or "")) if patient else ""
 

@@ -20,16 +20,16 @@ from inference.volume import HuArray
 from training.data.ct_series import readable
 from training.data.deeplesion import IMAGES, TABLE, SlicesUnreadable, slice_hu
 from training.data.known import Refusal
-from training.data.recist import RecistMeasurement, RecistReading
+from training.data.recist import RecistMeasurement, RecistReading, square_mm
 from training.data.recist_csv import read_table
 from training.data.recist_sr import read_reports
-from training.data.slices import load_lidc
+from training.data.slices import EDGE, lidc_rows, load_lidc
 from training.data.soft_mask_folder import Subject
 from training.errors import TrainingError
 from training.labels.recist import RecistAxes
 
-SMALLEST_CROP = 64
-"""Pixels; the crops of paper 5."""
+SMALLEST_CROP = EDGE
+"""Pixels; the crops of paper 5 are 64, a slice that recipes train on has room to shift them."""
 
 SURROUNDINGS = 2.0
 """Edge of the crop against the box around the axes, where that is more."""
@@ -47,6 +47,15 @@ class Found:
 
     count: int
     items: Iterable[Subject | Refusal]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Image:
+    """What a measurement lies on; `series` and `pixel_spacing_mm` as in `Subject`."""
+
+    image_hu_ji: HuArray
+    series: str
+    pixel_spacing_mm: float | None
 
 
 def find(folder: Path, recist: Path | None = None) -> Found:
@@ -88,11 +97,14 @@ def around(image_hu_ji: HuArray, axes: RecistAxes) -> tuple[HuArray, RecistAxes]
 
 
 def _lidc(folder: Path) -> Found:
+    series = {f"lidc:{number}": str(row.get("series_uid", "")) for number, row in enumerate(lidc_rows(folder))}
     subjects = [
         Subject(
             name=one.case_id,
             patient_id=one.patient_id,
+            series=series[one.case_id],
             image=one.case_id,
+            pixel_spacing_mm=one.pixel_spacing_mm,
             image_hu_ji=one.image_hu,
             drawn=one.readers_RJI,
         )
@@ -104,19 +116,21 @@ def _lidc(folder: Path) -> Found:
 def _dicom(folder: Path, recist: Path | None) -> Found:
     elsewhere = [] if recist is None else find_files(recist) if recist.is_dir() else [recist]
     slices: dict[tuple[str, int], SliceHeader] = {}
+    series_of: dict[str, str] = {}
     reports = list(elsewhere)
     for series in readable(find_files(folder)):
         if series.modality == "SR":
             reports.extend(item.path for item in series.slices if item.path not in elsewhere)
         slices.update({(item.sop_instance_uid, item.frame): item for item in series.slices})
+        series_of.update({item.sop_instance_uid: series.series_instance_uid for item in series.slices})
     if not reports:
         raise NothingDrawn(
             f"{folder} holds neither LIDC slices nor DICOM reports; name a table or report with --recist"
         )
-    return _measured(read_reports(reports), lambda one: _slice(slices, one))
+    return _measured(read_reports(reports), lambda one: _slice(slices, series_of, one))
 
 
-def _measured(reading: RecistReading, image_of: Callable[[RecistMeasurement], HuArray | Refusal]) -> Found:
+def _measured(reading: RecistReading, image_of: Callable[[RecistMeasurement], _Image | Refusal]) -> Found:
     """The measurements with their images; one that is there twice, as a report and its successor say it, once."""
     once = {(one.image, one.frame_number, one.axes): one for one in reversed(reading.measurements)}
     measurements = [one for one in reading.measurements if once[one.image, one.frame_number, one.axes] is one]
@@ -129,16 +143,26 @@ def _measured(reading: RecistReading, image_of: Callable[[RecistMeasurement], Hu
     return Found(count=len(reading.refused) + len(measurements), items=items())
 
 
-def _subject(one: RecistMeasurement, image: HuArray | Refusal) -> Subject | Refusal:
+def _subject(one: RecistMeasurement, image: _Image | Refusal) -> Subject | Refusal:
     if isinstance(image, Refusal):
         return image
-    crop, axes = around(image, one.axes)
+    crop, axes = around(image.image_hu_ji, one.axes)
     if not crop.size:
         return Refusal(code="recist.outside", subject=one.name, text=f"The axes lie outside the image {one.image}.")
-    return Subject(name=one.name, patient_id=one.patient_id, image=one.image, image_hu_ji=crop, drawn=axes)
+    return Subject(
+        name=one.name,
+        patient_id=one.patient_id,
+        series=image.series,
+        image=one.image,
+        pixel_spacing_mm=image.pixel_spacing_mm,
+        image_hu_ji=crop,
+        drawn=axes,
+    )
 
 
-def _slice(slices: dict[tuple[str, int], SliceHeader], one: RecistMeasurement) -> HuArray | Refusal:
+def _slice(
+    slices: dict[tuple[str, int], SliceHeader], series_of: dict[str, str], one: RecistMeasurement
+) -> _Image | Refusal:
     found = slices.get((one.image, one.frame_number or 0)) or slices.get((one.image, 0))
     if found is None:
         return Refusal(code="image.absent", subject=one.name, text=f"The instance {one.image} is not here.")
@@ -149,16 +173,20 @@ def _slice(slices: dict[tuple[str, int], SliceHeader], one: RecistMeasurement) -
         shape_kji=(1, found.rows, found.columns), spacing_mm=(1.0,) * 3, origin_lps=(0.0,) * 3, directions=axes_lps
     )
     try:
-        return np.asarray(load([found], one_slice).volume_hu[0])
+        return _Image(
+            image_hu_ji=np.asarray(load([found], one_slice).volume_hu[0]),
+            series=series_of[one.image],
+            pixel_spacing_mm=square_mm(*found.pixel_spacing_mm) if found.pixel_spacing_mm else None,
+        )
     except SeriesUnreadable as error:
         return Refusal(code=error.code, subject=one.name, text=str(error))
 
 
-def _png(folder: Path, one: RecistMeasurement) -> HuArray | Refusal:
+def _png(folder: Path, one: RecistMeasurement) -> _Image | Refusal:
     path = next((path for path in (folder / IMAGES / one.image, folder / one.image) if path.is_file()), None)
     if path is None:
         return Refusal(code="image.absent", subject=one.name, text=f"The file {one.image} is not here.")
     try:
-        return slice_hu(path)
+        return _Image(image_hu_ji=slice_hu(path), series=one.series, pixel_spacing_mm=one.pixel_spacing_mm)
     except SlicesUnreadable as error:
         return Refusal(code=error.code, subject=one.name, text=str(error))

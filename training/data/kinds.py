@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
-from training.data import deeplesion, luna16_mhd, phantom_folder
+from training.data import deeplesion, luna16_mhd, phantom_folder, soft_mask_folder
 from training.data.packs import NODULES_TABLE, SLICES_TABLE
 
 
@@ -19,6 +19,7 @@ class Kind(StrEnum):
     SLICES = "slices"
     LUNA16_NODULES = "luna16_nodules"
     LIDC_SLICES = "lidc_slices"
+    RECIST_MASKS = "recist-soft-masks"
     DEEPLESION = "deeplesion"
     LUNA16 = "luna16"
     PHANTOMS = "phantoms"
@@ -32,6 +33,7 @@ MARKERS = {
     Kind.SLICES: SLICES_TABLE,
     Kind.LUNA16_NODULES: "nodules.csv",
     Kind.LIDC_SLICES: "slices.jsonl.gz",
+    Kind.RECIST_MASKS: soft_mask_folder.INDEX,
     Kind.DEEPLESION: deeplesion.TABLE,
     Kind.LUNA16: luna16_mhd.ANNOTATIONS,
     Kind.PHANTOMS: phantom_folder.TRUTH,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from training.data import luna16, packs, scans, sides, slices
+from training.data import luna16, packs, scans, sides, slices, soft_mask_slices
 from training.data.inspection import NothingFound
 from training.data.inspection.verdict import Fact
 from training.data.kinds import MARKERS, Kind, parts_of
@@ -54,6 +54,12 @@ class TooFewPatients(TrainingError):
     code = "pack.patients"
 
 
+class SyntheticMixed(TrainingError):
+    """Phantoms and real data do not go into one pack; pack the phantoms alone."""
+
+    code = "pack.synthetic"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
     """What a pack holds.
@@ -66,6 +72,7 @@ class Packed:
     counts : (nodules, slices) by patient
     automatic : nodules whose mask no person has made or changed, so it says
     refusals : what was not used
+    is_synthetic : phantoms, and nothing else
     """
 
     nodules: Mapping[str, int]
@@ -75,11 +82,13 @@ class Packed:
     counts: Mapping[str, tuple[int, int]]
     automatic: int
     refusals: tuple[Refusal, ...]
+    is_synthetic: bool
 
     @property
     def about(self) -> dict[str, object]:
         """For the pack itself, and for the runs that are trained on it; no patient is named."""
         return {
+            "synthetic": self.is_synthetic,
             "nodules": dict(self.nodules),
             "slices": dict(self.slices),
             "backgrounds": self.backgrounds,
@@ -108,6 +117,12 @@ class _Item:
         return SLICES if isinstance(self.content, Slice) else NODULES
 
     @property
+    def origin(self) -> Kind | None:
+        """What a nodule is of, whatever folder it comes from by now; None = what the folder is."""
+        is_measured = isinstance(self.content, Slice) and self.content.is_measured
+        return Kind.RECIST_MASKS if is_measured else None
+
+    @property
     def fact(self) -> Fact:
         """What a split asks for."""
         one = self.content
@@ -132,35 +147,43 @@ def pack(folders: Sequence[Path], out: Path, tell: Tell) -> Packed:
 
     Raises
     ------
-    PackTaken, NothingFound, NothingToPack, TooFewPatients
+    PackTaken, NothingFound, NothingToPack, TooFewPatients, SyntheticMixed
     TrainingError : a table of a folder is broken
     """
     if out.exists():
         raise PackTaken(f"{out} is there already; choose another folder, a pack is never changed")
     parts = {folder: parts_of(folder) for folder in folders}
+    is_synthetic = _are_synthetic(parts)
     before = dict.fromkeys(at.parent for some in parts.values() for at, kind in some if kind in EARLIER)
     known = [sides.committed(), *map(sides.of_pack, before)]
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".pack-") as staging:
         new = Path(staging) / out.name
         new.mkdir()
-        packed = _written(parts, new, known, tell)
+        packed = _written(parts, new, known, _Log(tell, is_synthetic=is_synthetic))
         new.rename(out)
     return packed
 
 
-def _written(parts: Mapping[Path, Parts], out: Path, known: Sequence[Sides], tell: Tell) -> Packed:
-    log = _Log(tell)
+def _are_synthetic(parts: Mapping[Path, Parts]) -> bool:
+    """Whether all that is to be packed are phantoms."""
+    kinds = {kind is Kind.PHANTOMS or packs.is_synthetic(at.parent) for some in parts.values() for at, kind in some}
+    if len(kinds) > 1:
+        raise SyntheticMixed("some of these folders hold phantoms, others real data; pack the phantoms alone")
+    return kinds == {True}
+
+
+def _written(parts: Mapping[Path, Parts], out: Path, known: Sequence[Sides], log: _Log) -> Packed:
     with PackWriter(out) as writer:
         for folder, some in parts.items():
             before = log.total
             for part, kind in some:
                 log.part = part
-                tell(f"reading {part}")
+                log.tell(f"reading {part}")
                 for item in READERS[kind](part, log.refuse):
                     if log.counts_once(item, kind):
                         item.write(writer)
-            tell(f"looking for CTs without marks in {folder}")
+            log.tell(f"looking for CTs without marks in {folder}")
             log.backgrounds += _copy_backgrounds(folder, out, log.backgrounds)
             if log.total == before:
                 raise NothingFound(f"{folder} holds no CT with marks and none of {', '.join(MARKERS.values())}")
@@ -182,13 +205,14 @@ def _written(parts: Mapping[Path, Parts], out: Path, known: Sequence[Sides], tel
 class _Log:
     """What has been read so far."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, tell: Tell, *, is_synthetic: bool) -> None:
+        self.tell = tell
         self.part = Path()
         self.backgrounds = 0
         self.automatic = 0
         self.refusals: list[Refusal] = []
         self.facts: list[Fact] = []
-        self._tell = tell
+        self._is_synthetic = is_synthetic
         self._sources: dict[str, Counter[str]] = {NODULES: Counter(), SLICES: Counter()}
         self._patients: dict[str, Counter[str]] = {NODULES: Counter(), SLICES: Counter()}
         self._owners: dict[tuple[str, str], Path] = {}
@@ -210,9 +234,9 @@ class _Log:
             return False
         self.facts.append(item.fact)
         self.automatic += item.is_automatic
-        self._sources[item.form][kind or DICOM] += 1
+        self._sources[item.form][item.origin or kind or DICOM] += 1
         self._patients[item.form][item.fact.patient_id] += 1
-        self._tell(f"{len(self.facts)} nodules and slices, {len(self.refusals)} refusals, reading {self.part}")
+        self.tell(f"{len(self.facts)} nodules and slices, {len(self.refusals)} refusals, reading {self.part}")
         return True
 
     def packed(self, decision: Sides) -> Packed:
@@ -225,6 +249,7 @@ class _Log:
             counts={p: (self._patients[NODULES][p], self._patients[SLICES][p]) for p in strata_of(self.facts)},
             automatic=self.automatic,
             refusals=tuple(self.refusals),
+            is_synthetic=self._is_synthetic,
         )
 
 
@@ -256,12 +281,17 @@ def _from_slices(folder: Path, refuse: Refuse) -> Iterator[_Item]:
         yield _Item(series_uid=row["series_uid"], content=one)
 
 
+def _from_recist_masks(folder: Path, refuse: Refuse) -> Iterator[_Item]:
+    yield from (_Item(series_uid=uid, content=one) for uid, one in soft_mask_slices.slices_of(folder, refuse))
+
+
 READERS: Mapping[Kind | None, Callable[[Path, Refuse], Iterator[_Item]]] = {
     **dict.fromkeys((None, *Kind), _from_series),
     Kind.LUNA16_NODULES: _from_luna16_nodules,
     Kind.LIDC_SLICES: _from_lidc_slices,
     Kind.NODULES: _from_nodules,
     Kind.SLICES: _from_slices,
+    Kind.RECIST_MASKS: _from_recist_masks,
 }
 
 

@@ -1,7 +1,7 @@
 """The one form that recipes train on, whatever the data came from: `pulmonode-train data pack` writes it.
 
     nodules/      nodules.jsonl, a row per nodule, and its pixels: patches of 50 mm at 1 mm (`Nodule`)
-    slices/       slices.jsonl, a row per slice, and its pixels: 71 x 71, with what each reader drew (`Slice`)
+    slices/       slices.jsonl, a row per slice, and its pixels: 71 x 71, with what readers drew (`Slice`)
     backgrounds/  whole CTs without reference marks at 1 mm (`training.data.scans`), if there were any
     split.json, folds.json     who trains and who validates, each with its hash
     pack.json     how much of what kind is in it, and what was refused
@@ -32,10 +32,14 @@ from training.errors import TrainingError
 
 NODULES, SLICES, BACKGROUNDS = "nodules", "slices", "backgrounds"
 NODULES_TABLE, SLICES_TABLE = "nodules.jsonl", "slices.jsonl"
+SYNTHETIC = "SYNTHETIC, a pack of phantoms"
 SPLIT, FOLDS, ABOUT = "split.json", "folds.json", "pack.json"
 
 TOGETHER = 64
 """Rows whose pixels lie in one file."""
+
+SOFT_STEPS = 255
+"""A soft mask is kept in so many steps; `training.data.soft_mask_slices` rounds to them."""
 
 BROKEN = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
 
@@ -54,6 +58,18 @@ def about(folder: Path) -> dict[str, Any] | None:
     path = folder / ABOUT
     content: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     return content
+
+
+def is_synthetic(folder: Path) -> bool:
+    """Whether a folder is a pack of phantoms."""
+    return bool((about(folder) or {}).get("synthetic"))
+
+
+def described(content: Mapping[str, Any]) -> str:
+    """What is in a pack, in words, from what it says of itself: for contracts and figures."""
+    kinds = {**content.get("nodules", {}), **content.get("slices", {})}
+    named = ", ".join(f"{count} of {kind}" for kind, count in kinds.items())
+    return f"{SYNTHETIC if content.get('synthetic') else 'a pack'}: {named}"
 
 
 class PackWriter:
@@ -94,8 +110,11 @@ class PackWriter:
             "diameter_mm": one.diameter_mm,
             "ratings": one.ratings,
             "readers": len(one.readers_RJI),
+            "soft_edge": 0 if one.soft_JI is None else len(one.soft_JI),
         }
-        self._slices.add(row, {"hu": differences(one.image_hu[None]), "readers": _bits(one.readers_RJI)})
+        soft = np.zeros((0, 0), np.float32) if one.soft_JI is None else one.soft_JI
+        arrays = {"readers": _bits(one.readers_RJI), "soft": np.rint(soft * SOFT_STEPS).astype(np.uint8).ravel()}
+        self._slices.add(row, {"hu": differences(one.image_hu[None]), **arrays})
 
 
 def load_nodules(folder: Path) -> tuple[Nodule, ...]:
@@ -216,7 +235,11 @@ def _nodules(rows: list[Row], arrays: Arrays) -> Iterator[Nodule]:
 def _slices(rows: list[Row], arrays: Arrays) -> Iterator[Slice]:
     ends = np.cumsum([row["readers"] for row in rows])
     readers = _from_bits(arrays["readers"], (int(ends[-1]), SLICE_EDGE, SLICE_EDGE))
-    for row, hu, drawn in zip(rows, sums(arrays["hu"]), np.split(readers, ends[:-1]), strict=True):
+    edges = [row.get("soft_edge", 0) for row in rows]
+    flat = arrays["soft"] if any(edges) else np.zeros(0, np.uint8)
+    softs = np.split(flat, np.cumsum([edge**2 for edge in edges])[:-1])
+    several = zip(rows, sums(arrays["hu"]), np.split(readers, ends[:-1]), edges, softs, strict=True)
+    for row, hu, drawn, edge, soft in several:
         yield Slice(
             case_id=row["case_id"],
             patient_id=row["patient_id"],
@@ -225,6 +248,7 @@ def _slices(rows: list[Row], arrays: Arrays) -> Iterator[Slice]:
             ratings=row["ratings"],
             pixel_spacing_mm=row["pixel_spacing_mm"],
             diameter_mm=row["diameter_mm"],
+            soft_JI=(soft.reshape(edge, edge) / SOFT_STEPS).astype(np.float32) if edge else None,
         )
 
 

@@ -28,7 +28,10 @@ Pending = tuple[str, Callable[[], KnownSeries]]
 """What a series is called, and how to read it."""
 
 
-PACKS = {Kind.LUNA16_NODULES, Kind.LIDC_SLICES, Kind.NODULES, Kind.SLICES}
+PACKS = {Kind.LUNA16_NODULES, Kind.LIDC_SLICES, Kind.NODULES, Kind.SLICES, Kind.RECIST_MASKS}
+
+
+NOT_DRAWN = "nobody has drawn it, so there is no mask; `label soft-masks` makes one where there are RECIST axes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,7 @@ def drawn_in(folder: Path, refuse: Callable[[Refusal], object]) -> Iterator[Draw
         for nodule in series.nodules:
             patch, largest = patch_of(series, nodule), largest_slice_of(series, nodule)
             if patch is None:
-                refuse(_refused("nodule.not-drawn", nodule, "nobody has drawn it, so there is no mask to learn"))
+                refuse(_refused("nodule.not-drawn", nodule, NOT_DRAWN))
                 continue
             if not patch.mask.any():
                 refuse(_refused("nodule.too-small", nodule, "it fills no voxel of 1 mm by half"))
@@ -138,7 +141,7 @@ def _deeplesion(folder: Path) -> Iterator[Pending | Refusal]:
 
 def _phantoms(folder: Path) -> Iterator[Pending | Refusal]:
     for phantom in phantom_folder.find(folder):
-        yield phantom if isinstance(phantom, Refusal) else (phantom.series_uid, partial(phantom_folder.read, phantom))
+        yield phantom if isinstance(phantom, Refusal) else (phantom.series_uid, partial(phantom_folder.remade, phantom))
 
 
 FINDERS: Mapping[Kind | None, Callable[[Path], Iterator[Pending | Refusal]]] = {

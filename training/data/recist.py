@@ -6,11 +6,15 @@ from `training.data.drawn`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from training.data.known import Refusal
 from training.errors import TrainingError
 from training.labels.recist import RecistAxes
+
+SQUARE = 0.01
+"""Relative difference up to which the two spacings of a pixel are one."""
 
 
 class RecistUnreadable(TrainingError):
@@ -26,11 +30,12 @@ class RecistMeasurement:
     Parameters
     ----------
     name : tells it from all others: Tracking UID, or file and row
-    patient_id : whose it is; empty if it is not said
+    patient_id : whose it is, a pseudonym if a report says it; empty if it is not said
     series : Series Instance UID, or folder; empty if it is not said
     image : SOP Instance UID, or file name in the folder
     frame_number : from 1, of a multi-frame instance; None for a single frame
     axes : in the pixels of the image
+    pixel_spacing_mm : of square pixels, where the file of measurements says it
     """
 
     name: str
@@ -39,6 +44,7 @@ class RecistMeasurement:
     image: str
     frame_number: int | None
     axes: RecistAxes
+    pixel_spacing_mm: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +56,9 @@ class RecistReading:
 
     def __add__(self, other: RecistReading) -> RecistReading:
         return RecistReading(measurements=self.measurements + other.measurements, refused=self.refused + other.refused)
+
+
+def square_mm(row_mm: float, column_mm: float) -> float | None:
+    """The spacing of square pixels; None for others."""
+    is_known = all(math.isfinite(mm) and mm > 0 for mm in (row_mm, column_mm))
+    return column_mm if is_known and abs(row_mm / column_mm - 1) <= SQUARE else None

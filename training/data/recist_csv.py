@@ -14,13 +14,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from training.data.known import Refusal
-from training.data.recist import RecistMeasurement, RecistReading, RecistUnreadable
+from training.data.recist import RecistMeasurement, RecistReading, RecistUnreadable, square_mm
 from training.labels.recist import AxesImpossible, RecistAxes, axes_of
 
 FILE_NAME, COORDINATES = "File_name", "Measurement_coordinates"
 
 _LUNG_OR_UNKNOWN = {"", "5", "-1"}
 _TRUSTED = {"", "0"}
+
+PATIENT = "deeplesion-"
+"""Before the number of a patient, so that it is nobody else's."""
 
 
 def read_table(path: Path) -> RecistReading:
@@ -68,13 +71,15 @@ def _row(number: int, row: Mapping[str, str | None]) -> RecistMeasurement | Refu
     except (AxesImpossible, ValueError) as error:
         return Refusal(code="recist.coordinates", subject=subject, text=f"The row has no two axes: {error}.")
     series, _, slice_name = file_name.rpartition("_")
+    patient = _number_text(_cell(row, "Patient_index")) or series.partition("_")[0].lstrip("0")
     return RecistMeasurement(
         name=subject,
-        patient_id=_cell(row, "Patient_index") or series.partition("_")[0],
+        patient_id=f"{PATIENT}{patient}" if patient else "",
         series=series,
         image=f"{series}/{slice_name}" if series else file_name,
         frame_number=None,
         axes=axes,
+        pixel_spacing_mm=_spacing_mm(_cell(row, "Spacing_mm_px_")),
     )
 
 
@@ -85,6 +90,15 @@ def _cell(row: Mapping[str, str | None], column: str) -> str:
 def _number_text(cell: str) -> str:
     """Whole numbers that a spreadsheet has written as 5.0."""
     return cell.removesuffix(".0")
+
+
+def _spacing_mm(cell: str) -> float | None:
+    """Of "column, row, slice"; None if it is missing, no number, or not that of square pixels."""
+    try:
+        column_mm, row_mm, _ = map(float, cell.split(","))
+    except ValueError:
+        return None
+    return square_mm(row_mm, column_mm)
 
 
 def _axes(cell: str) -> RecistAxes:

@@ -19,6 +19,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from inference.series.headers import NOT_DICOM
+from training.data.dicom_seg import patient_of
 from training.data.known import Refusal
 from training.data.recist import RecistMeasurement, RecistReading
 from training.labels.recist import AxesImpossible, Line, axes_of
@@ -109,7 +110,7 @@ def measurements_of(report: Dataset) -> RecistReading:
             measurements.append(
                 RecistMeasurement(
                     name=name,
-                    patient_id=str(report.get("PatientID", "") or ""),
+                    patient_id=patient_of(report),
                     series=series_of.get(long.image, ""),
                     image=long.image,
                     frame_number=long.frame_number,

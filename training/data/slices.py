@@ -51,6 +51,7 @@ class Slice:
     ratings : malignancy 1..5 by reader
     pixel_spacing_mm : of the slice
     diameter_mm : of the nodule
+    soft_JI : its soft mask, 71 * scale pixels wide, where the one mask is not drawn but made of RECIST axes
     """
 
     case_id: str
@@ -60,6 +61,12 @@ class Slice:
     ratings: tuple[int, ...]
     pixel_spacing_mm: float
     diameter_mm: float
+    soft_JI: FloatArray | None = None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether nobody drew its mask: it was made of RECIST axes."""
+        return self.soft_JI is not None
 
     def mask(self, share: float = 0.5) -> BoolArray:
         """Pixels that at least `share` of the readers have in their outline."""
@@ -85,6 +92,27 @@ def slice_of(nodule: Nodule, k: int) -> Slice:
         ratings=nodule.ratings,
         pixel_spacing_mm=SPACING_MM,
         diameter_mm=nodule.diameter_mm,
+    )
+
+
+def at_spacing(one: Slice, spacing_mm: float) -> Slice:
+    """A slice with a soft mask in pixels of another size (linear; the mask is cut at a half).
+
+    Beyond the slice its nearest pixel is repeated.
+    """
+    assert one.soft_JI is not None, "what readers drew is not resampled"
+    at = (np.arange(EDGE) - EDGE // 2) * spacing_mm / one.pixel_spacing_mm + EDGE // 2
+    scale = len(one.soft_JI) // EDGE
+    soft = map_coordinates(one.soft_JI, np.meshgrid(*2 * [at * scale + (scale - 1) / 2], indexing="ij"), order=1)
+    image = map_coordinates(
+        one.image_hu.astype(np.float32), np.meshgrid(at, at, indexing="ij"), order=1, mode="nearest"
+    )
+    return dataclasses.replace(
+        one,
+        image_hu=np.rint(image).astype(np.int16),
+        readers_RJI=(soft >= 0.5)[None],
+        pixel_spacing_mm=spacing_mm,
+        soft_JI=soft,
     )
 
 

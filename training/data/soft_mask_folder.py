@@ -1,11 +1,11 @@
 """Soft masks of many images, written to a folder with a table of what became of each and pictures to look at.
 
-OUT/index.csv         a row per image: made, rejected (by which rules) or refused (why it could not be tried)
+OUT/soft_masks.csv    a row per image: made, rejected (by which rules) or refused (why it could not be tried)
 OUT/masks/00001.npz   image_hu, alpha, trimap, prior; for what was made
 OUT/pictures/*.png    sheets of what was made and of what was rejected
 
-The only effects of this package. What there is to make comes from `training.data.drawn`. Called from
-`training.cli.label`.
+The only effects of this package. What there is to make comes from `training.data.drawn`; `training.data.packing` reads
+the folder again. Called from `training.cli.label`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from training.labels.recist import RecistAxes
 from training.labels.soft_masks.making import SoftMask, from_readers, from_recist
 from training.labels.soft_masks.pictures import PER_SHEET, PictureArray, sheet, triptych
 
-INDEX, MASKS, PICTURES = "index.csv", "masks", "pictures"
+INDEX, MASKS, PICTURES = "soft_masks.csv", "masks", "pictures"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,15 +37,18 @@ class Subject:
     Parameters
     ----------
     name : tells it from the others
-    patient_id : splits are made by it
-    image : where it is from: SOP Instance UID or file
+    patient_id : splits are made by it; a pseudonym where a PACS has the patient
+    series, image : where it is from: Series and SOP Instance UID, or folder and file
+    pixel_spacing_mm : None if it is not known or the pixels are not square
     image_hu_ji : shape (rows, columns)
     drawn : shape (readers, rows, columns), or the axes in the pixels of the image
     """
 
     name: str
     patient_id: str
+    series: str
     image: str
+    pixel_spacing_mm: float | None
     image_hu_ji: HuArray
     drawn: BoolArray | RecistAxes
 
@@ -65,7 +68,9 @@ class Row:
     number: int
     name: str
     patient_id: str
+    series: str
     image: str
+    pixel_spacing_mm: float | None
     drawn: str
     outcome: Outcome
     reasons: tuple[str, ...]
@@ -73,7 +78,12 @@ class Row:
     file: str
 
 
-COLUMNS = ("number", "name", "patient_id", "image", "drawn", "outcome", "reasons", "text", "file")
+COLUMNS = (
+    "number", "name", "patient_id", "series", "image", "pixel_spacing_mm",
+    "drawn", "outcome", "reasons", "text", "file",
+)  # fmt: skip
+RECIST = "RECIST"
+"""What was drawn: axes; else so many readers' outlines."""
 
 
 def soft_mask_of(subject: Subject, scale: int) -> SoftMask:
@@ -159,12 +169,14 @@ def _rows(items: Iterable[Subject | Refusal], out: Path, scale: int, sheets: dic
 
 
 def _row(number: int, subject: Subject, soft: SoftMask) -> Row:
-    drawn = "RECIST" if isinstance(subject.drawn, RecistAxes) else f"readers: {len(subject.drawn)}"
+    drawn = RECIST if isinstance(subject.drawn, RecistAxes) else f"readers: {len(subject.drawn)}"
     return Row(
         number=number,
         name=subject.name,
         patient_id=subject.patient_id,
+        series=subject.series,
         image=subject.image,
+        pixel_spacing_mm=subject.pixel_spacing_mm,
         drawn=drawn,
         outcome=Outcome.REJECTED if soft.rejected else Outcome.MADE,
         reasons=soft.rejected,
@@ -178,7 +190,9 @@ def _refused(number: int, refusal: Refusal) -> Row:
         number=number,
         name=refusal.subject,
         patient_id="",
+        series="",
         image="",
+        pixel_spacing_mm=None,
         drawn="",
         outcome=Outcome.REFUSED,
         reasons=(refusal.code,),
@@ -189,4 +203,4 @@ def _refused(number: int, refusal: Refusal) -> Row:
 
 def _cells(row: Row) -> tuple[str, ...]:
     values = {name: getattr(row, name) for name in COLUMNS} | {"reasons": " ".join(row.reasons)}
-    return tuple(str(value) for value in values.values())
+    return tuple("" if value is None else str(value) for value in values.values())

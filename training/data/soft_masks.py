@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from training.data.slices import FloatArray, Slice
+from training.data.soft_mask_slices import rescaled
 from training.labels.soft_masks import from_readers, making, matting, rejection, trimaps
 
 KeptMasks = dict[str, FloatArray]
@@ -21,7 +22,7 @@ KeptMasks = dict[str, FloatArray]
 
 
 def soft_masks(slices: Sequence[Slice], scale: int, cache: Path, tell: Callable[[str], None]) -> KeptMasks:
-    """The soft masks of slices, from all readers, but for those that are not to be learned from.
+    """The soft masks of slices, from all readers, but for those that are not to be learned from; or the slices' own.
 
     Parameters
     ----------
@@ -29,6 +30,12 @@ def soft_masks(slices: Sequence[Slice], scale: int, cache: Path, tell: Callable[
     cache : folder
     tell : told how many were rejected, and why
     """
+    own = {one.case_id: rescaled(one.soft_JI, scale) for one in slices if one.soft_JI is not None}
+    drawn = [one for one in slices if one.soft_JI is None]
+    return own | (_of_readers(drawn, scale, cache, tell) if drawn else {})
+
+
+def _of_readers(slices: Sequence[Slice], scale: int, cache: Path, tell: Callable[[str], None]) -> KeptMasks:
     path = cache / f"soft_masks-{_key(slices, scale)}.npz"
     if not path.exists():
         tell(f"making {len(slices)} soft masks")

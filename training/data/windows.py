@@ -54,7 +54,7 @@ def scaled(window: Window, size: int) -> Window:
         codes = torch.from_numpy(window.target.astype(np.float32))[None, None]
         nearest = interpolate(codes, size=(size,) * 3, mode="nearest")[0, 0].numpy()
         target = np.where(inside, np.where(nearest == NOTHING, UNRATED, nearest), NOTHING)
-    return Window(volume_hu=bigger, target=target.astype(np.int8))
+    return Window(volume_hu=bigger, target=target.astype(window.target.dtype))
 
 
 def pasted(window: Window, patch_hu: HuArray, mask: BoolArray, rng: np.random.Generator) -> Window:

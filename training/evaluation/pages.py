@@ -33,8 +33,8 @@ def table(figures: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(cases: Sequence[CasePicture], path: Path) -> None:
-    """The best, the median and the worst cases: truth in green, what was found in red."""
+def draw(cases: Sequence[CasePicture], path: Path, remark: str = "") -> None:
+    """The best, the median and the worst cases: truth in green, what was found in red; a remark on the data on top."""
     ranked = sorted(cases, key=lambda case: -case.dice)
     count = min(SHOWN, len(ranked))
     middle = (len(ranked) - count) // 2
@@ -49,7 +49,7 @@ def draw(cases: Sequence[CasePicture], path: Path) -> None:
                     spot.contour(mask, levels=[0.5], colors=colour, linewidths=0.9)
             spot.set_title(f"{name}: {case.title}", fontsize=7)
             spot.set_axis_off()
-    figure.suptitle("truth green, found red; research use only", fontsize=8)
+    figure.suptitle("; ".join(filter(None, (remark, "truth green, found red; research use only"))), fontsize=8)
     figure.savefig(path, dpi=110)
 
 

@@ -30,6 +30,8 @@ from training.served import Served, TorchPredictor
 STRATA_MM = ((0.0, 4.0), (4.0, 8.0), (8.0, 15.0), (15.0, float("inf")))
 """Diameters within which malignancy is judged again: ratings follow size, so that a ruler does well over all sizes."""
 
+MEASURED_TRUTH = "masks made of RECIST axes by GrabCut and matting; nobody drew them"
+
 DECIDED = 0.5
 """Probability of malignancy from which a nodule is called malignant."""
 
@@ -77,6 +79,8 @@ def evaluate(slices: Sequence[Slice], served: Sequence[Served], *, share: float,
         "consensus": round(share, 3),
         "segmentation": segmentation_figures(cases),
     }
+    if all(one.is_measured for one in slices):
+        figures["truth"] = MEASURED_TRUTH
     if agreed := agreement_figures(slices):
         figures["reader_agreement"] = agreed
     if any(not np.isnan(case.malignancy) and not np.isnan(case.is_malignant) for case in cases):

@@ -60,6 +60,11 @@ def jnsc_reduced() -> JnscConfig:
     return JnscConfig(width=8, convolutions=(1, 1, 2, 2, 2), dropout=0.0)
 
 
+def jnsc_quarter() -> JnscConfig:
+    """A quarter of the width and fewer convolutions, for comparisons of trainings on a CPU."""
+    return JnscConfig(width=4, convolutions=(1, 1, 2, 2, 2), dropout=0.0)
+
+
 def jnsc_tiny() -> JnscConfig:
     """As small as it goes, for tests."""
     return JnscConfig(width=2, convolutions=(1, 1, 1, 1, 1), dropout=0.0)

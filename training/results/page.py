@@ -11,7 +11,7 @@ from typing import Any
 from training.papers import ABLATIONS, COMPARISONS, FROC_PRINTED, LABELS_PRINTED, PUBLISHED, Published
 from training.results.figures import Figures, shown, value_at
 from training.results.records import Run, differences, differing
-from training.results.tables import ablation_table, comparison_table
+from training.results.tables import SYNTHETIC, ablation_table, comparison_table
 
 HEAD = """# Results
 
@@ -69,8 +69,10 @@ def _about(run: Run) -> str:
     commit = str(run.about.get("commit", "unknown"))[:12]
     note = f" Note: {run.about['note']}." if run.about.get("note") else ""
     note += f" **Fold {run.about['fold']}, not the committed split.**" if run.about.get("fold") else ""
+    truth = f"; truth: {run.figures['truth']}" if "truth" in run.figures else ""
     trained = f"Trained {steps} steps at commit {commit}.{unfinished}{note}"
-    return f"`{run.recipe}`: {run.purpose} {trained} Measured on: {run.figures['data']}."
+    name = f"`{run.recipe}`{SYNTHETIC if run.is_synthetic else ''}"
+    return f"{name}: {run.purpose} {trained} Measured on: {run.figures['data']}{truth}."
 
 
 def _beside_the_paper(run: Run) -> str:
@@ -172,7 +174,8 @@ def _all_runs(runs: Sequence[Run], first: Run, recipes: Mapping[str, Figures]) -
         cells = " | ".join(shown(value_at(run.figures, path)) for path in columns)
         steps = f"{run.figures['steps']} of {run.figures['of_steps']}"
         differs = ", ".join(differing(run, first)) or "-"
-        lines.append(f"| {run.recipe} | {run.purpose} | {steps} | {cells} | {differs} | {_since(run, recipes)} |")
+        name = f"{run.recipe}{SYNTHETIC if run.is_synthetic else ''}"
+        lines.append(f"| {name} | {run.purpose} | {steps} | {cells} | {differs} | {_since(run, recipes)} |")
     return "\n".join(lines)
 
 

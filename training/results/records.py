@@ -41,6 +41,11 @@ class Run:
         name: str = self.about["recipe"]["name"]
         return name
 
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether it was trained and measured on phantoms."""
+        return bool((self.about.get("pack") or {}).get("synthetic"))
+
 
 def as_text(run: Run) -> str:
     """A record as JSON. Each list is on one line, so that a record of hundreds of cases can be read."""

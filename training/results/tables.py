@@ -14,6 +14,7 @@ from training.results.records import Run, differing
 Runs = Mapping[str, Run]
 """By recipe."""
 
+SYNTHETIC = ", **synthetic data**"
 NOT_RUN = "not run"
 TURNED = "The system answers with the mean over the eight ways to put a slice, the other networks with one answer."
 NAMES = {"dice": "Dice", "auc": "malignancy AUC", "accuracy": "accuracy of malignancy"}
@@ -108,7 +109,8 @@ def _paired(ours: Figures, theirs: Figures, name: str) -> dict[str, Any] | None:
 def _ran(run: Run) -> str:
     """The recipe, and where its training was stopped if it was."""
     steps, whole = run.figures["steps"], run.figures["of_steps"]
-    return f"`{run.recipe}`" + ("" if steps == whole else f", **stopped at step {steps} of {whole}**")
+    name = f"`{run.recipe}`{SYNTHETIC if run.is_synthetic else ''}"
+    return name + ("" if steps == whole else f", **stopped at step {steps} of {whole}**")
 
 
 def _dice(run: Run) -> Any:

@@ -135,7 +135,7 @@ class BaselineRecipe:
         splits.guard(split.train, split.validation)
         if self.place == "lidc":
             return Choice().slices(sources, split.train), Choice().slices(sources, split.validation)
-        return sources.luna16_slices(split.train), sources.luna16_slices(split.validation)
+        return sources.luna16_slices_to_learn(split.train), sources.luna16_slices(split.validation)
 
 
 class _Probability(nn.Module):

@@ -297,6 +297,13 @@ def cpu() -> DetectionGuidedRecipe:
     )
 
 
+def as_printed() -> DetectionGuidedRecipe:
+    """The recipe that is served with the iteration of the smoothing sigmoid as the paper prints it."""
+    recipe = cpu()
+    network = dataclasses.replace(recipe.network, iteration="as_printed")
+    return dataclasses.replace(recipe, name="detection_guided_as_printed", network=network)
+
+
 def smoke() -> DetectionGuidedRecipe:
     """A minute, for tests: shows that all phases learn."""
     return dataclasses.replace(
@@ -337,6 +344,7 @@ def freezing() -> DetectionGuidedRecipe:
 RECIPES: dict[str, Callable[[], DetectionGuidedRecipe]] = {
     "detection_guided_paper": paper,
     "detection_guided_cpu": cpu,
+    "detection_guided_as_printed": as_printed,
     "detection_guided_smoke": smoke,
     "detection_guided_ablation": ablation,
     "detection_guided_freezing": freezing,

@@ -123,7 +123,7 @@ def served_as(network: DetectionGuided, output: Output) -> Served:
         roles=("segmentation", "malignancy"),
         intensity=Intensity(window_hu=WINDOW_HU, mean_hu=low, sd_hu=high - low),
         roi=RoiSlices(size_ji=(CROP, CROP), pixel_spacing_mm=SPACING_MM, margin_mm=MARGIN_MM, threshold=0.5),
-        label_rule="pixels of the reference mask of LUNA16 (nodules of three or more readers); malignant: mean of the "
+        label_rule="pixels of the reference mask; malignant: mean of the "
         "readers' ratings 3.5 or more, benign: 2.5 or less, others not used; present: the mask is not empty",
         trained_on={"sources": ("LIDC-IDRI nodules of three or more readers through LUNA16 (CC BY 3.0)",)},
     )

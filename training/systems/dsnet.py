@@ -60,16 +60,16 @@ def longer() -> DsNetRecipe:
 
 
 def smoke() -> DsNetRecipe:
-    """Everything once, so small that it learns in seconds."""
+    """Everything once, so small that it learns in seconds; at 1e-3 all pixels went to 0 with some seeds."""
     return dataclasses.replace(
         cpu(),
         name="dsnet_smoke",
         network=dataclasses.replace(dsnet_reduced(), detail=8, pixel_width=8),
         teacher=dataclasses.replace(srgan_reduced(), blocks=1, width=8, critic_width=4, critic_hidden=16),
         teaching=Teaching(epochs=(2, 1), batch=8, learning_rate=3e-3),
-        dice_epochs=8,
+        dice_epochs=6,
         epochs=4,
-        learning_rate=2e-3,
+        learning_rate=7e-4,
     )
 
 

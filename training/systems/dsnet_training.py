@@ -127,11 +127,11 @@ class DsNetRecipe:
         split = sources.lidc_split
         guard(split.train, split.validation)
         samples = _samples(self, sources)
-        drawn = samples_of(sources.lidc_slices(split.train, readers=self.dice_readers), share=CONSENSUS)
+        drawn = samples_of(sources.soft_slices_to_learn(split.train, readers=self.dice_readers), share=CONSENSUS)
         phases = _dsnet_phases(self, samples, drawn)
         if self.network.has_teacher:
-            phases = _teacher_phases(self, samples_of(sources.lidc_slices(split.train))) + phases
-        validation = samples_of(sources.lidc_slices(split.validation, readers=READERS), share=CONSENSUS)
+            phases = _teacher_phases(self, samples_of(sources.soft_slices_to_learn(split.train))) + phases
+        validation = samples_of(sources.soft_slices(split.validation, readers=READERS), share=CONSENSUS)
         return System(
             build=partial(_built, self),
             optimisers=partial(_optimisers, self),
@@ -141,15 +141,15 @@ class DsNetRecipe:
         )
 
     def evaluate(self, sources: Sources, model: Modules, tell: Callable[[str], None]) -> Outcome:
-        """Measure trained modules on the slices of validation patients that four readers drew or more."""
-        slices = sources.lidc_slices(sources.lidc_split.validation, readers=READERS)
+        """Measure trained modules on slices of validation patients that four readers drew, or else of RECIST axes."""
+        slices = sources.soft_slices(sources.lidc_split.validation, readers=READERS)
         soft = soft_masks(slices, self.network.factor, sources.cache, tell)
         return evaluate(slices, soft, served(self, model), _teacher(model))
 
 
 def _samples(recipe: DsNetRecipe, sources: Sources) -> Samples:
     """The slices to learn from with their soft masks."""
-    slices = sources.lidc_slices(sources.lidc_split.train, readers=READERS)
+    slices = sources.soft_slices_to_learn(sources.lidc_split.train, readers=READERS)
     soft = soft_masks(slices, recipe.network.factor, sources.cache, sources.tell)
     kept = [one for one in slices if one.case_id in soft]
     return samples_of(kept, share=CONSENSUS, soft=lambda one: soft[one.case_id])
@@ -320,6 +320,7 @@ def served(recipe: DsNetRecipe, model: Modules) -> tuple[Served, ...]:
         outputs=(TensorSpec(name="probability", shape=(1, CROP, CROP)),),
         intensity=Intensity(window_hu=WINDOW_HU, mean_hu=WINDOW_HU[0], sd_hu=WINDOW_HU[1] - WINDOW_HU[0]),
         roi=RoiSlices(size_ji=(CROP, CROP), pixel_spacing_mm=None, margin_mm=MARGIN_MM, threshold=0.5),
+        is_soft=True,
         label_rule="Soft masks by closed-form matting between what all readers and what any reader marked; "
         "binary truth: 50 % consensus of four readers or more.",
         trained_on={"data": "LIDC-IDRI, largest slices drawn by four readers or more, patients apart from validation"},

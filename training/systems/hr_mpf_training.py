@@ -172,7 +172,7 @@ def sides(recipe: HrMpfRecipe, sources: Sources) -> tuple[tuple[Slice, ...], tup
     """The slices that are trained on, those that are validated on, and what must be said of their figures."""
     split = sources.luna16_split
     if recipe.split is SplitRule.PATIENT:
-        train = sources.luna16_slices(split.train, drawn=recipe.drawn)
+        train = sources.luna16_slices_to_learn(split.train, drawn=recipe.drawn)
         validation = sources.luna16_slices(split.validation)
     else:
         everyone = (*split.train, *split.validation, *split.unused)
@@ -299,7 +299,7 @@ def served(recipe: HrMpfRecipe, model: Modules) -> tuple[Served, ...]:
         roles=("segmentation", "malignancy")[: len(answers)],
         intensity=Intensity(window_hu=WINDOW_HU, mean_hu=low, sd_hu=high - low),
         roi=RoiSlices(size_ji=(CROP, CROP), pixel_spacing_mm=SPACING_MM, margin_mm=MARGIN_MM, threshold=THRESHOLD),
-        label_rule="pixels of the reference mask of LUNA16 (nodules of three or more readers); malignant: mean of the "
+        label_rule="pixels of the reference mask; malignant: mean of the "
         "readers' ratings 3.5 or more, benign: 2.5 or less, others not used",
         trained_on={"sources": ("LIDC-IDRI nodules of three or more readers through LUNA16 (CC BY 3.0)",)},
     )

@@ -1,6 +1,6 @@
 """What a folder holds that can be trained on, what is refused and why: `pulmonode-train data check`.
 
-    packs     the shared folders `luna16_nodules` and `lidc_slices`, and what `pulmonode-train data pack` wrote
+    packs     the shared folders `luna16_nodules` and `lidc_slices`, what `pulmonode-train data pack` and `label` wrote
     tables    LUNA16 and DeepLesion as they are distributed
     dicom     LIDC-IDRI, CTs with segmentations, phantoms, CTs without marks
     verdict   the result, and how counts and a split come about
@@ -33,6 +33,7 @@ INSPECTORS: Mapping[Kind, Callable[[Path, Tell], Inspection]] = {
     Kind.SLICES: packs.slices,
     Kind.LUNA16_NODULES: packs.luna16_nodules,
     Kind.LIDC_SLICES: packs.lidc_slices,
+    Kind.RECIST_MASKS: packs.recist_masks,
     Kind.DEEPLESION: tables.deeplesion_folder,
     Kind.LUNA16: tables.luna16_folder,
     Kind.PHANTOMS: dicom.phantoms,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.data import packs, splits
+from training.data import packs, soft_mask_slices, splits
 from training.data.ct_series import Tell
 from training.data.inspection.verdict import Fact, Inspection, concluded
 from training.data.kinds import MARKERS, Kind
@@ -20,6 +20,7 @@ from training.data.packs import BROKEN, PackBroken
 from training.data.splits import Split
 
 PIXELS = "slices.npz"
+MEASURED = "masks were made of RECIST axes: nobody drew them, and nobody rated the nodules"
 HERE = Path(__file__).parent.parent
 LUNA16_SPLIT, LIDC_SPLIT = HERE / "luna16_split.json", HERE / "lidc_split.json"
 
@@ -61,6 +62,15 @@ def slices(folder: Path, tell: Tell) -> Inspection:
     return _packed(folder, Kind.SLICES, tell)
 
 
+def recist_masks(folder: Path, tell: Tell) -> Inspection:
+    """Soft masks that `pulmonode-train label soft-masks` made of RECIST axes."""
+    found: list[Fact | Refusal] = []
+    for number, (uid, one) in enumerate(soft_mask_slices.slices_of(folder, found.append), start=1):
+        found.append(Fact(patient_id=one.patient_id, series_uid=uid, readers=0))
+        tell(number, number)
+    return concluded(folder, Kind.RECIST_MASKS, found, remarks=[MEASURED])
+
+
 def _packed(folder: Path, kind: Kind, tell: Tell) -> Inspection:
     found: list[Fact | Refusal] = []
     try:
@@ -78,7 +88,7 @@ def _of_packed_row(row: packs.Row) -> Fact | Refusal:
         return Fact(
             patient_id=row["patient_id"],
             series_uid=row["series_uid"],
-            readers=row.get("readers", 1),
+            readers=0 if row.get("soft_edge") else row.get("readers", 1),
             ratings=row["ratings"],
         )
     except BROKEN:

@@ -31,6 +31,7 @@ class Stretch:
     steps, size, batch : how many steps with how many windows of how many voxels per axis
     classify : train the head too, jointly
     mine : first collect false findings of the network on the scans
+    epoch : steps after which pseudo-labels move, where there are any; 0 = they stay as they are
     """
 
     steps: int
@@ -38,6 +39,7 @@ class Stretch:
     batch: int
     classify: bool = False
     mine: bool = False
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from inference.volume import BoolArray
-from training.data.targets import BENIGN, MALIGNANT, NOTHING, TargetArray
+from training.data.targets import BENIGN, MALIGNANT, MARGINAL, NOTHING, TargetArray
 from training.losses import jnsc as losses
 from training.networks.jnsc import Box
 
@@ -34,7 +34,7 @@ class WindowCandidate:
     ----------
     box : bounding box, dilated by one voxel, inside the window
     voxels : of the component
-    label : as in `training.losses.jnsc`
+    label : as in `training.losses.jnsc`, or the code of a nodule with a pseudo-label
     """
 
     box: Box
@@ -66,4 +66,5 @@ def _label(codes: TargetArray) -> int:
     hit = codes[codes != NOTHING]
     if not len(hit):
         return losses.NON_NODULE
-    return LABELS.get(int(np.bincount(hit).argmax()), losses.SOME_NODULE)
+    code = int(np.bincount(hit).argmax())
+    return code if code >= MARGINAL else LABELS.get(code, losses.SOME_NODULE)

@@ -62,7 +62,7 @@ def dense_contract(network: Jnsc) -> Contract:
         limits=LIMITS,
         features=tuple(zip(names, STRIDES, network.config.bins, strict=True)),
         head="jnsc_head",
-        label_rule="voxels of the reference mask of LUNA16 (nodules of three or more readers)",
+        label_rule="voxels of the reference mask",
         trained_on={"sources": SOURCES},
     )
 

@@ -35,6 +35,7 @@ def evaluate(nodules: Sequence[Nodule], served: Sequence[Served], tell: Callable
         "real": report.patch_report(real, score),
         "malignancy": report.malignancy_report(real),
         "synthetic": report.phantom_report(unseen, score),
+        "cases": report.case_list(real),
     }
     return Outcome(figures=figures, cases=tuple(_picture(case) for case in real))
 

@@ -25,6 +25,7 @@ from training.losses.jnsc import settled_pseudo
 from training.metrics.statistics import area_under_roc, figure, mean
 from training.networks.jnsc import Jnsc, features_from_maps
 from training.systems.jnsc.inputs import MARGIN, continued, normalised
+from training.systems.jnsc.pseudo import Ratings, thinned
 
 SEEDS = tuple(range(5))
 ALPHAS = (1.0, 10.0, 20.0)
@@ -35,9 +36,6 @@ PENALTY = 0.1
 
 ROUNDS = 8
 """How often the classifier is fitted and the pseudo-labels are set to where their update comes to rest."""
-
-Ratings = Sequence[tuple[int, ...]]
-DRAWN = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,15 +90,6 @@ def study(known: Rated, held_back: Rated, seeds: Sequence[int] = SEEDS) -> dict[
         "marginal_of_them": mean(marginal),
         **_figures(held_back, {name: np.stack(some) for name, some in scores.items()}),
     }
-
-
-def thinned(ratings: Ratings, rng: np.random.Generator) -> list[tuple[int, ...]]:
-    """Half of the nodules keep two readers' ratings, drawn at random."""
-    chosen = set(rng.permutation(len(ratings))[: len(ratings) // 2].tolist())
-    return [
-        tuple(some[n] for n in rng.permutation(len(some))[:DRAWN]) if number in chosen else some
-        for number, some in enumerate(ratings)
-    ]
 
 
 Fit = Callable[[Tensor, Ratings], tuple[Tensor, Tensor]]

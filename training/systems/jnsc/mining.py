@@ -13,6 +13,7 @@ from inference.geometry import Shape
 from training.data.scans import Scan
 from training.data.targets import NOTHING
 from training.networks.jnsc import Jnsc
+from training.place import Place
 from training.systems.jnsc.candidates import NEIGHBOURS, THRESHOLD
 from training.systems.jnsc.inputs import normalised
 
@@ -54,6 +55,7 @@ def _windows(scan: Scan) -> Iterator[tuple[slice, ...]]:
 @torch.no_grad()
 def _probability(network: Jnsc, volume_hu: np.ndarray) -> np.ndarray:
     device = next(network.parameters()).device
-    with torch.autocast(device.type, dtype=torch.bfloat16):  # forward only: right at every size
+    is_fast = Place(device=str(device)).is_bfloat16_fast
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_fast):  # forward only: right at every size
         logits = network.decode(network.encode(normalised(volume_hu[None, None]).to(device)))
     return torch.sigmoid(logits.float())[0, 0].cpu().numpy()

@@ -11,6 +11,7 @@ import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from training.data.luna16 import Nodule
 from training.data.splits import guard
 from training.data.targets import NOTHING
 from training.evaluation.outcome import Outcome
-from training.losses.jnsc import Weights, class_loss, dice_loss, loss_weights, voxel_loss
+from training.losses.jnsc import SOME_NODULE, Weights, class_loss, dice_loss, loss_weights, voxel_loss
 from training.networks.jnsc import Jnsc, JnscConfig, JnscHead, features_from_maps
 from training.served import Served
 from training.sources import Sources
@@ -33,6 +34,15 @@ from training.systems.jnsc.candidates import candidates_in
 from training.systems.jnsc.contracts import dense_contract, head_contract
 from training.systems.jnsc.inputs import continued, normalised
 from training.systems.jnsc.mining import false_findings
+from training.systems.jnsc.pseudo import (
+    Marginal,
+    PseudoLabels,
+    codes_of,
+    marginal_terms,
+    marginals_of,
+    update,
+    with_fewer_readers,
+)
 from training.systems.jnsc.refit import refit
 
 MINED_PHANTOMS = 4
@@ -41,6 +51,8 @@ VALIDATED = 24
 
 DENSE_BATCH, HEAD_BATCH = 16, 64
 GetBank = Callable[[], Bank]
+GetMarginals = Callable[[], tuple[Marginal, ...]]
+OfMarginal = Callable[[Tensor, Tensor], Losses]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +68,8 @@ class JnscRecipe:
     dice : factor of the soft Dice term, which the paper does not have
     clip : largest norm of the gradient
     refits : whether the head is fitted once more on the finished network
+    pseudo : how pseudo-labels of nodules of two readers or fewer follow the head; None = their labels are hard ones
+    is_thinned : whether half of the training nodules keep two readers, so that there are such nodules in LUNA16
     has_backgrounds : whether windows are drawn from real CTs without reference marks, too
     phantoms : seeds of the phantoms trained on
     settings : torch 2.13's bfloat16 gives wrong gradients at 2^3 voxels, hence it is for windows of 48 and more only
@@ -71,6 +85,8 @@ class JnscRecipe:
     dice: float = 0.0
     clip: float = 1.0
     refits: bool = False
+    pseudo: PseudoLabels | None = None
+    is_thinned: bool = False
     has_backgrounds: bool = True
     phantoms: tuple[int, ...] = ()
     settings: Settings = Settings()
@@ -88,17 +104,24 @@ class JnscRecipe:
 
         @functools.cache
         def bank() -> Bank:
-            scans = sources.scans(self.phantoms, has_backgrounds=self.has_backgrounds)
-            return Bank(nodules=sources.luna16_nodules(split.train), scans=scans)
+            known = sources.luna16_nodules(split.train)
+            return Bank(
+                nodules=with_fewer_readers(known, self.settings.seed) if self.is_thinned else known,
+                scans=sources.scans(self.phantoms, has_backgrounds=self.has_backgrounds),
+            )
+
+        @functools.cache
+        def marginals() -> tuple[Marginal, ...]:
+            return marginals_of(bank().nodules) if self.pseudo else ()
 
         firsts = itertools.accumulate((stretch.steps for stretch in self.phases), initial=0)
         return System(
             build=lambda: Modules({"network": Jnsc(self.network), "head": JnscHead(self.network)}),
             optimisers=lambda model: {"adam": torch.optim.Adam(model.parameters(), self.learning_rate)},
-            phases=tuple(self._phase(stretch, n, bank) for stretch, n in zip(self.phases, firsts, strict=False)),
+            phases=tuple(self._phase(*one, bank, marginals) for one in zip(self.phases, firsts, strict=False)),
             validate=lambda model: validated(model, sources.luna16_nodules(split.validation)[:VALIDATED]),
             served=served,
-            finish=functools.partial(self._finish, bank) if self.refits else None,
+            finish=partial(self._finish, bank) if self.refits else None,
             calibrated=calibrated,
         )
 
@@ -108,12 +131,13 @@ class JnscRecipe:
         guard(split.train, split.validation)
         return judging.evaluate(sources.luna16_nodules(split.validation), served(model), tell)
 
-    def _phase(self, stretch: Stretch, first: int, bank: GetBank) -> Phase:
+    def _phase(self, stretch: Stretch, first: int, bank: GetBank, marginals: GetMarginals) -> Phase:
         """The phase of a stretch whose first step is the `first` one of the whole training."""
 
         def batch(step: int, memory: Memory) -> WindowBatch:
             rng = np.random.default_rng([self.settings.seed, first + step])
-            return drawn(replace(bank(), hard=memory.get("hard", {})), self.mixture, stretch, rng)
+            hard, marginal = memory.get("hard", {}), codes_of(marginals())
+            return drawn(replace(bank(), hard=hard, marginal=marginal), self.mixture, stretch, rng)
 
         def enter(model: Modules, memory: Memory) -> None:
             if stretch.mine:
@@ -121,41 +145,63 @@ class JnscRecipe:
                 memory["hard"] = memory.get("hard", {}) | mined(model, bank(), rng)
 
         def losses(model: Modules, batch: WindowBatch, memory: Memory) -> Losses:
-            return self._losses(model, batch, classify=stretch.classify)
+            def of_marginal(logits_N3: Tensor, labels_N: Tensor) -> Losses:
+                return marginal_terms(logits_N3, labels_N, marginals(), memory, self.pseudo) if self.pseudo else {}
+
+            return self._losses(model, batch, of_marginal if stretch.classify else None)
+
+        def after_epoch(model: Modules, memory: Memory) -> None:
+            if self.pseudo and stretch.epoch:
+                update(marginals(), memory, self.pseudo)
 
         return Phase(
             name=f"{first + 1}-{first + stretch.steps}{', head' if stretch.classify else ''}",
             steps=stretch.steps,
-            epoch=stretch.steps,
+            epoch=stretch.epoch or stretch.steps,
             turns=(Turn(optimiser="adam", losses=losses, clip=self.clip),),
             batch=batch,
             rate=lambda share: rate(self.schedule, first + round(share * stretch.steps), self.steps),
             enter=enter,
+            after_epoch=after_epoch,
             validate_every=0,
         )
 
-    def _losses(self, model: Modules, batch: WindowBatch, *, classify: bool) -> Losses:
-        """The network in the precision of the settings, the losses in float32."""
+    def _losses(self, model: Modules, batch: WindowBatch, of_marginal: OfMarginal | None) -> Losses:
+        """The network in the precision of the settings, the losses in float32.
+
+        Parameters
+        ----------
+        of_marginal : logits and labels of candidates to the loss of the marginal ones; None = the head is not trained
+        """
         network, _ = parts(model)
         maps = network.encode(batch.volume_B1KJI)
         logits_B1KJI = network.decode(maps)
-        taps = network.tap(maps) if classify else []
+        taps = network.tap(maps) if of_marginal else []
         with torch.autocast(logits_B1KJI.device.type, enabled=False):
-            return self._terms(model, batch.target_BKJI, logits_B1KJI.float(), taps)
+            terms = self._terms(batch.target_BKJI, logits_B1KJI.float())
+            if of_marginal is None:
+                return terms
+            probability_BKJI = torch.sigmoid(logits_B1KJI.detach().float())[:, 0].cpu().numpy()
+            found = _candidates(taps, probability_BKJI, batch.target_BKJI.cpu().numpy(), self.network.bins)
+            return terms | (self._judged(model, *found, of_marginal) if found[0] else {})
 
-    def _terms(self, model: Modules, target_BKJI: Tensor, logits_B1KJI: Tensor, taps: Sequence[Tensor]) -> Losses:
+    def _terms(self, target_BKJI: Tensor, logits_B1KJI: Tensor) -> Losses:
+        """Of the voxels."""
         weights = loss_weights(self.weights)
         nodule_B1KJI = (target_BKJI != NOTHING).float()[:, None]
         terms = {"voxel": voxel_loss(logits_B1KJI, nodule_B1KJI, weights)}
         if self.dice:
             terms["dice"] = self.dice * dice_loss(logits_B1KJI, nodule_B1KJI)
-        if taps:
-            probability_BKJI = torch.sigmoid(logits_B1KJI.detach())[:, 0].cpu().numpy()
-            features, labels = _candidates(taps, probability_BKJI, target_BKJI.cpu().numpy(), self.network.bins)
-            if labels:
-                logits_N3 = parts(model)[1].logits(torch.stack(features))
-                terms["class"] = class_loss(logits_N3, torch.tensor(labels, device=logits_N3.device), weights)
         return terms
+
+    def _judged(
+        self, model: Modules, features: Sequence[Tensor], labels: Sequence[int], of_marginal: OfMarginal
+    ) -> Losses:
+        """Of the candidates. A nodule with a pseudo-label also counts as some nodule, which the paper leaves open."""
+        logits_N3 = parts(model)[1].logits(torch.stack(list(features)))
+        labels_N = torch.tensor(labels, device=logits_N3.device)
+        hard = class_loss(logits_N3, labels_N.clamp(max=SOME_NODULE), loss_weights(self.weights))
+        return {"class": hard} | of_marginal(logits_N3, labels_N)
 
     def _finish(self, bank: GetBank, model: Modules, memory: Memory) -> None:
         rng = np.random.default_rng([self.settings.seed, self.steps, 2])

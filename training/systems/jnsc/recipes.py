@@ -1,13 +1,15 @@
-"""The recipes of JNSC by name: the paper's, the one that is served, and one for tests."""
+"""The recipes of JNSC by name: the paper's, the one that is served, two that compare labels, and those for tests."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from training.data.bank import Mixture
-from training.networks.jnsc import jnsc_paper, jnsc_reduced, jnsc_tiny
+from training.networks.jnsc import jnsc_paper, jnsc_quarter, jnsc_reduced, jnsc_tiny
 from training.system import Settings
 from training.systems.jnsc.batches import Stretch
+from training.systems.jnsc.pseudo import PseudoLabels
 from training.systems.jnsc.recipe import JnscRecipe
 
 
@@ -46,6 +48,34 @@ def jnsc_cpu() -> JnscRecipe:
     )
 
 
+def jnsc_hard_labels() -> JnscRecipe:
+    """A quarter of the width, half of the training nodules with two readers: hard labels, about 15 minutes of a CPU.
+
+    The twin of `jnsc_pseudo_labels`: the same windows in the same order. Smaller windows than `jnsc_cpu`, most of them
+    of nodules; no phantoms, no mining and no last fit of the head, so that what labels do to the training is seen.
+    """
+    return JnscRecipe(
+        name="jnsc_hard_labels",
+        network=jnsc_quarter(),
+        phases=(
+            Stretch(steps=600, size=48, batch=4),
+            Stretch(steps=300, size=48, batch=4, classify=True),
+            Stretch(steps=1100, size=48, batch=4, classify=True, epoch=50),
+        ),
+        mixture=Mixture(patch=0.8, background=0.1, reflected_background=0.1, phantom_nodule=0, pasted=0, hard=0),
+        weights="milder",
+        learning_rate=2e-3,
+        dice=1.0,
+        is_thinned=True,
+        settings=Settings(average=0.99),
+    )
+
+
+def jnsc_pseudo_labels() -> JnscRecipe:
+    """The same with pseudo-labels; they stay for the head's first 300 steps, then move every 50 (paper: each epoch)."""
+    return dataclasses.replace(jnsc_hard_labels(), name="jnsc_pseudo_labels", pseudo=PseudoLabels())
+
+
 def jnsc_smoke() -> JnscRecipe:
     """Seconds, for tests: shows that the loop learns."""
     return JnscRecipe(
@@ -58,8 +88,26 @@ def jnsc_smoke() -> JnscRecipe:
     )
 
 
+def jnsc_pseudo_smoke() -> JnscRecipe:
+    """Pseudo-labels in seconds, for tests: they stay for one stretch and move in the next."""
+    return dataclasses.replace(
+        jnsc_smoke(),
+        name="jnsc_pseudo_smoke",
+        phases=(
+            Stretch(steps=50, size=32, batch=1),
+            Stretch(steps=10, size=32, batch=1, classify=True),
+            Stretch(steps=20, size=32, batch=1, classify=True, epoch=10),
+        ),
+        mixture=Mixture(patch=1, background=0, reflected_background=0, phantom_nodule=0, pasted=0, hard=0),
+        pseudo=PseudoLabels(),
+    )
+
+
 RECIPES: dict[str, Callable[[], JnscRecipe]] = {
     "jnsc_paper": jnsc_paper_recipe,
     "jnsc_cpu": jnsc_cpu,
+    "jnsc_hard_labels": jnsc_hard_labels,
+    "jnsc_pseudo_labels": jnsc_pseudo_labels,
     "jnsc_smoke": jnsc_smoke,
+    "jnsc_pseudo_smoke": jnsc_pseudo_smoke,
 }

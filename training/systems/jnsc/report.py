@@ -5,6 +5,7 @@ Called from `training.systems.jnsc.judging`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -77,6 +78,24 @@ def _beside_diameter(cases: Sequence[PatchCase]) -> dict[str, Any]:
         "auc_gain_over_diameter": figure(by_patient, lambda some: _auc_of_model(some) - _auc_of_diameter(some)),
     }
     return {**counts, **{name: value.to_json() for name, value in figures.items()}}
+
+
+def case_list(cases: Sequence[PatchCase]) -> dict[str, Any]:
+    """What came of each nodule, so that two runs can be compared nodule by nodule; see `evaluation.slices.case_list`.
+
+    A nodule that is not found has a Dice of 0 and counts benign.
+    """
+    ordered = sorted(cases, key=lambda case: case.nodule.nodule_id)
+    patients = sorted({case.nodule.patient_id for case in ordered})
+    said: dict[Label, float | None] = {Label.BENIGN: 0.0, Label.MALIGNANT: 1.0, Label.UNCERTAIN: None}
+    return {
+        "sha256": hashlib.sha256("\n".join(case.nodule.nodule_id for case in ordered).encode()).hexdigest(),
+        "patient": [patients.index(case.nodule.patient_id) for case in ordered],
+        "dice": [round(case.dice, 4) for case in ordered],
+        "malignancy": [round(case.malignancy, 4) for case in ordered],
+        "is_malignant": [said[case.nodule.label] for case in ordered],
+        "diameter_mm": [round(case.nodule.diameter_mm, 4) for case in ordered],
+    }
 
 
 def phantom_report(cases: Sequence[PhantomCase], score: float) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def test_a_recipe_trains_on_the_pack_and_is_measured_on_the_other_patients(folde
     figures = json.loads((tmp_path / "run/evaluation.json").read_text())
     assert (figures["slices"], figures["patients"]) == (2, 1)
     assert 0 <= figures["segmentation"]["dice"]["value"] <= 1
-    assert (figures["data"], figures["pack"]["nodules"]) == ("validation patients of a pack", {"dicom": 6})
+    assert (figures["data"], figures["pack"]["nodules"]) == ("validation patients of a pack: 6 of dicom", {"dicom": 6})
     assert "malignancy" not in figures, "nobody has rated a segmented nodule"
     about = json.loads((tmp_path / "run/run.json").read_text())
     assert (about["fold"], about["pack"]["nodules"]) == (None, {"dicom": 6})
@@ -64,7 +64,7 @@ def test_a_recipe_that_needs_more_readers_says_what_it_needs_and_leaves_no_run(f
     for recipe, readers in (("dsnet_smoke", 4), ("mt_net_smoke", 2)):
         answer = call("fit", recipe, tmp_path / recipe, "--data", folder / "pack", "--cache", tmp_path / "cache")
         assert isinstance(answer.exception, DataLacking), answer.output
-        assert f"{recipe} cannot be trained on" in str(answer.exception)
+        assert f"{recipe} cannot be trained or measured on" in str(answer.exception)
         assert f"{readers} readers drew" in str(answer.exception)
         assert not (tmp_path / recipe).exists()
 

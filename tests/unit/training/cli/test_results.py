@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from tests.unit.training.results.records import a_run
 from training import catalogue, runs
 from training.cli import app
-from training.cli.reproduce import recipe_as_json
+from training.recipe_json import recipe_as_json
 from training.results import as_text
 
 ROOT = Path(__file__).parents[4]

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from pacs_node.report import compose
 from tests.support.ct_instances import edit
-from tests.support.results import Case, a_request, as_bytes, balls_hu, case_from_files, options
+from tests.support.results import WITH_LUNGS, Case, a_request, as_bytes, balls_hu, case_from_files, options
 from tests.support.series import a_series
 from training.data.dicom_pairs import DicomPair, find, read
 from training.data.known import KnownSeries, Refusal, whole
@@ -25,7 +25,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Case]:
     """A CT with two nodules, and the node's segmentations of nodules and lungs beside it."""
     folder = tmp_path_factory.mktemp("pair")
     case, _ = case_from_files(a_series(folder / "ct", hu=balls_hu, slices=24, size=(48, 48)))
-    documents = compose(a_request(case, options=options(lungs=True)))
+    documents = compose(a_request(case, options=options(objects=WITH_LUNGS)))
     for name, document in zip(("nodules", "lungs"), documents, strict=False):
         (folder / f"{name}.dcm").write_bytes(as_bytes(document.dataset))
     return folder, case

@@ -14,6 +14,7 @@ from pydicom import dcmread
 from inference.volume import HuArray
 from tests.support.recist_reports import LONG, SHORT, axis, group, image, line, report
 from tests.support.series import a_series
+from training.data.dicom_seg import pseudonym
 from training.data.drawn import NothingDrawn, around, find
 from training.data.known import Refusal
 from training.data.soft_mask_folder import Subject
@@ -59,9 +60,9 @@ def table(folder: Path, *names: str) -> Path:
 
 def test_a_crop_has_the_lesion_in_its_middle_and_moves_the_axes() -> None:
     crop, axes = around(ramp(30, 200), axes_of(((100.0, 10.0), (120.0, 10.0)), ((110.0, 5.0), (110.0, 15.0))))
-    assert crop.shape == (30, 64)
-    assert crop[0, 0] == 110 - 32
-    assert axes.long_xy == ((22.0, 10.0), (42.0, 10.0))
+    assert crop.shape == (30, 71)
+    assert crop[0, 0] == 110 - 35
+    assert axes.long_xy == ((25.0, 10.0), (45.0, 10.0))
 
 
 def test_a_large_lesion_gets_a_crop_of_twice_its_size() -> None:
@@ -85,7 +86,8 @@ def test_a_report_finds_its_slice_and_says_what_is_not_there(tmp_path: Path) -> 
     assert isinstance(subject.drawn, RecistAxes)
     assert (subject.image_hu_ji == 0).all()
     assert subject.drawn == AXES
-    assert subject.patient_id == "PAT-3"
+    assert (subject.patient_id, subject.pixel_spacing_mm) == (pseudonym("PAT-3"), 0.8)
+    assert subject.series == str(dcmread(next((tmp_path / "ct").rglob("*.dcm"))).SeriesInstanceUID)
     assert isinstance(refusal, Refusal)
     assert refusal.code == "image.absent"
 
@@ -119,7 +121,7 @@ def test_a_table_finds_16_bit_png_in_the_folders_of_deeplesion(tmp_path: Path) -
         assert isinstance(subject, Subject)
         assert subject.image_hu_ji[0, 0] == -800
         assert subject.image_hu_ji[10, 3] == -790
-        assert subject.patient_id == "7"
+        assert (subject.patient_id, subject.pixel_spacing_mm) == ("deeplesion-7", None)
 
 
 def test_png_that_are_absent_broken_or_of_8_bits_are_refused(tmp_path: Path) -> None:

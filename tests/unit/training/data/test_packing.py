@@ -88,6 +88,7 @@ def test_segmented_nodules_come_out_of_the_pack_as_they_are_read(tmp_path: Path,
     assert all(d.largest is not None and are_equal(one, d.largest) for one, d in zip(cut, read, strict=True))
     assert [one.code for one in made.refusals] == ["ct.no-marks"]
     assert packs.about(tmp_path / "pack") == {
+        "synthetic": False,
         "nodules": {"dicom": 6},
         "slices": {"dicom": 6},
         "backgrounds": 0,

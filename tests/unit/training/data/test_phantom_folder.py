@@ -20,7 +20,7 @@ def a_phantom(folder: Path, **truth: object) -> Path:
     """A series with one ball, and its truth in the form of `training.data.phantom.truth`."""
     a_chest_series(folder, balls=[BALL], slices=24, size=(160, 280))
     nodule = {"number": 1, "centre_lps": BALL.centre_lps, "diameter_mm": BALL.diameter_mm, "malignancy": 4.5}
-    content = {"seed": 7, "series_uid": uid("1", "1"), "nodules": [nodule]}
+    content = {"seed": 7, "profile": "small", "series_uid": uid("1", "1"), "nodules": [nodule]}
     (folder / "truth.json").write_text(json.dumps(content | truth))
     return folder
 
@@ -43,6 +43,7 @@ def test_a_nodule_lies_in_the_voxels_where_the_truth_says(tmp_path: Path) -> Non
         ({"series_uid": "1.2.3"}, "phantom.series-missing"),
         ({"nodules": [{"number": 1}]}, "phantom.truth"),
         ({"seed": "x"}, "phantom.truth"),
+        ({"profile": "giant"}, "phantom.truth"),
     ],
 )
 def test_a_truth_that_does_not_fit_is_refused(tmp_path: Path, truth: dict[str, object], code: str) -> None:

@@ -52,12 +52,12 @@ def test_segmented_nodules_become_slices(pair: Path) -> None:
         assert one.pixel_spacing_mm == 0.8
 
 
-def test_a_phantom_is_read_but_nobody_drew_its_nodules(tmp_path: Path) -> None:
+def test_a_phantom_that_recipes_use_themselves_is_refused(tmp_path: Path) -> None:
+    """How others come back with their nodules: tests of `training.data.phantom`."""
     refused: list[Refusal] = []
     a_phantom(tmp_path)
-    assert [len(series.nodules) for series in known_series(tmp_path, refused.append)] == [1]
     assert list(drawn_in(tmp_path, refused.append)) == []
-    assert [one.code for one in refused] == ["nodule.not-drawn"]
+    assert [one.code for one in refused] == ["phantom.reserved"]
 
 
 def test_lesions_that_were_only_measured_are_series_but_no_slices(tmp_path: Path) -> None:

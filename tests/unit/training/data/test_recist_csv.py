@@ -36,7 +36,7 @@ def read(tmp_path: Path, *rows: str, header: str = HEADER) -> RecistReading:
 def test_a_row_gives_axes_in_the_file_of_its_series(tmp_path: Path) -> None:
     (found,) = read(tmp_path, row()).measurements
     assert found.axes == RecistAxes(long_xy=((233.5, 95.0), (234.0, 107.0)), short_xy=((231.0, 101.5), (236.5, 101.0)))
-    assert (found.image, found.series, found.patient_id) == ("000007_02_01/109.png", "000007_02_01", "7")
+    assert (found.image, found.series, found.patient_id) == ("000007_02_01/109.png", "000007_02_01", "deeplesion-7")
     assert found.name == "row 1 000007_02_01_109.png"
 
 

@@ -11,6 +11,7 @@ from pacs_node.report import compose
 from tests.support import recist_reports as sr
 from tests.support.recist_reports import LONG, SHORT, axis, group, image, line, report
 from tests.support.results import a_case, a_request, read_back
+from training.data.dicom_seg import pseudonym
 from training.data.recist_sr import measurements_of, read_reports
 from training.labels.recist import RecistAxes
 
@@ -30,7 +31,7 @@ def refusal(*groups: Dataset) -> str:
 def test_a_measurement_group_gives_axes_in_pixel_centres_with_their_image() -> None:
     (found,) = measurements_of(report([a_group()])).measurements
     assert found.axes == AXES
-    assert (found.image, found.series, found.patient_id) == (sr.IMAGE_UID, sr.SERIES_UID, "PAT-3")
+    assert (found.image, found.series, found.patient_id) == (sr.IMAGE_UID, sr.SERIES_UID, pseudonym("PAT-3"))
     assert found.frame_number is None
     assert found.name == f"{sr.REPORT_UID} group 1"
 

@@ -19,7 +19,15 @@ from training.labels.recist import RecistAxes
 
 def subject(name: str, drawn: BoolArray | RecistAxes, image: HuArray | None = None) -> Subject:
     image_hu_ji = image_hu(disc(7.0)) if image is None else image
-    return Subject(name=name, patient_id="P1", image="1.2.3", image_hu_ji=image_hu_ji, drawn=drawn)
+    return Subject(
+        name=name,
+        patient_id="P1",
+        series="1.2",
+        image="1.2.3",
+        pixel_spacing_mm=0.8,
+        image_hu_ji=image_hu_ji,
+        drawn=drawn,
+    )
 
 
 ITEMS = (
@@ -38,11 +46,12 @@ def test_every_item_has_a_row_that_says_what_became_of_it(tmp_path: Path) -> Non
         ("nobody", Outcome.REJECTED, ("mask.empty",)),
         ("axes", Outcome.MADE, ()),
     ]
-    with (tmp_path / "out" / "index.csv").open(newline="", encoding="utf-8") as file:
+    with (tmp_path / "out" / "soft_masks.csv").open(newline="", encoding="utf-8") as file:
         written = list(csv.DictReader(file))
     assert [row["outcome"] for row in written] == ["made", "refused", "rejected", "made"]
     assert written[1]["text"] == "The instance, 1.2 is not here."
     assert [row["drawn"] for row in written] == ["readers: 3", "", "readers: 2", "RECIST"]
+    assert [row["pixel_spacing_mm"] for row in written] == ["0.8", "", "0.8", "0.8"]
     assert [row["file"] for row in written] == ["masks/00001.npz", "", "", "masks/00004.npz"]
     assert reasons(rows) == {"image.absent": 1, "mask.empty": 1}
 

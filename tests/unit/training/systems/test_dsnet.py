@@ -19,8 +19,8 @@ from training.system import Modules
 from training.systems.dsnet import RECIPES, smoke, t3_unet
 from training.systems.dsnet_training import DsNetRecipe, Teaching, falling, repeated, rising_and_falling
 
-FLOOR = 0.69
-"""Of Dice: 70 % of what seeds 1 and 2 reach, 0.985 both, which is the median of three whatever the third reaches."""
+FLOOR = 0.67
+"""Of Dice: 70 % of the median of seeds 1 to 3, which reach 0.935, 0.978 and 0.970."""
 
 Weights = dict[str, torch.Tensor]
 
@@ -52,9 +52,9 @@ def test_the_smoke_recipe_learns(tmp_path: Path) -> None:
     teacher = [moment.losses["content"] for moment in seen if "content" in moment.losses]
     assert np.mean(teacher[-4:]) < 0.7 * teacher[0]
     soft = [moment.losses["soft"] for moment in seen if moment.phase == "dsnet"]
-    assert np.mean(soft[-8:]) < np.mean(soft[:8]), "the same slices, in the last epoch and in the first"
-    dice = [moment.losses["dice"] for moment in seen if moment.phase == "dice"]
-    assert dice[-1] < 0.7 * dice[0]
+    assert np.mean(soft[-8:]) < 0.7 * np.mean(soft[:8]), "the same slices, in the last epoch and in the first"
+    dice = [moment.losses["dice"] for moment in seen if "dice" in moment.losses]
+    assert 2 * np.mean(dice[-4:]) < 0.7 * dice[0], "it counts half in the last phase"
     assert seen[-1].figures["dice"] > FLOOR
 
 
@@ -105,7 +105,7 @@ def test_onnx_runtime_answers_as_torch_does_for_any_batch(tmp_path: Path) -> Non
     images = np.random.default_rng(0).random((3, 1, 64, 64), np.float32)
     with torch.no_grad():
         expected = served.module.eval()(torch.from_numpy(images)).numpy()
-    assert served.contract.roles == ("segmentation",)
+    assert (served.contract.roles, served.contract.is_soft) == (("segmentation",), True)
     for batch in (1, 3):
         (found,) = session.run(["probability"], {"image": images[:batch]})
         assert found.shape == (batch, 1, 64, 64)

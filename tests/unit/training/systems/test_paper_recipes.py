@@ -5,10 +5,12 @@ Papers 1 and 5 have this beside their systems' other tests.
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from training.labels.malignancy import LabelRule
-from training.networks.detection_guided import Output, detection_guided_paper
+from training.networks.detection_guided import DetectionGuided, Output, detection_guided_paper
 from training.networks.jnsc import jnsc_paper
 from training.networks.mt_net import mt_net_paper
 from training.systems import detection_guided, detection_guided_branches, mt_net
@@ -39,6 +41,14 @@ def test_detection_guided_is_trained_as_paper_3_says() -> None:
     before, after = recipe.branches
     assert (before.output, after.output) == (Output.PLAIN, Output.STD_PRIOR), "smoothing comes with the transfer"
     assert after.is_pretrained and after.frozen is None, "best without freezing, whatever the abstract says"
+
+
+def test_the_printed_iteration_of_paper_3_is_the_only_thing_that_its_recipe_changes() -> None:
+    made = detection_guided.RECIPES["detection_guided_as_printed"]()
+    served = detection_guided.RECIPES["detection_guided_cpu"]()
+    assert made.network == dataclasses.replace(served.network, iteration="as_printed")
+    assert dataclasses.replace(made, name=served.name, network=served.network) == served
+    assert DetectionGuided(made.network).std.iteration == "as_printed"
 
 
 def test_jnsc_is_trained_as_paper_4_says() -> None:

@@ -12,6 +12,7 @@ import torch
 from inference.predictor import FloatTensor
 from tests.support.torch_networks import a_nodule
 from training.networks.jnsc import Jnsc, JnscHead, jnsc_tiny
+from training.results.gains import gain
 from training.system import Modules
 from training.systems.jnsc import judging, patches, report
 from training.systems.jnsc.patches import PatchCase
@@ -103,6 +104,18 @@ def test_malignancy_stands_beside_the_diameter_and_uncertain_nodules_are_left_ou
     assert figures["auc_gain_over_diameter"]["value"] == 0.5
     assert figures["within_diameters_mm"]["4-8"] == {"nodules": 1, "malignant": 0}
     assert figures["within_diameters_mm"]["8-15"]["auc"]["value"] == 1.0
+
+
+def test_each_nodule_is_listed_so_that_two_runs_can_be_compared_and_no_name_is_told() -> None:
+    made = {"P2": (4, 5, 5), "P1": (1, 1, 1), "P3": (3, 3, 3)}
+    cases = [replace(_case(name, 0.9, ()), nodule=a_nodule(name, 5.0, said)) for name, said in made.items()]
+    listed = report.case_list(cases)
+    assert (listed["patient"], listed["is_malignant"]) == ([0, 1, 2], [0.0, 1.0, None])
+    assert (listed["dice"], listed["malignancy"], listed["diameter_mm"]) == ([0.8] * 3, [0.5] * 3, [10.0] * 3)
+    assert listed["sha256"] == report.case_list(cases[::-1])["sha256"] != report.case_list(cases[:2])["sha256"]
+    better = listed | {"malignancy": [0.5, 0.9, 0.1]}
+    assert gain(better, listed, "auc") is not None
+    assert gain(better, listed, "auc")["value"] == 0.5  # type: ignore[index]
 
 
 def test_no_figure_needs_more_than_torch_s_own_modules() -> None:
