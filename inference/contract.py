@@ -110,6 +110,8 @@ class Contract:
     head : for detectors, the model that classifies its candidates; None if there is none
     roi : for slice models
     feeds : inputs that other models of the system answer; the remaining input is the image
+    is_soft : for slice models, whether the probability is the share of each pixel that belongs to the nodule, learned
+        from soft masks, so that values between 0 and 1 mean something; else only the threshold does
     classes : for heads, the meaning of the outputs in order
     label_rule : how the training labels came about
     trained_on, evaluation : free JSON for people: data, split, figures with intervals, baseline
@@ -132,6 +134,7 @@ class Contract:
     head: str | None = None
     roi: RoiSlices | None = None
     feeds: tuple[Feed, ...] = ()
+    is_soft: bool = False
     classes: tuple[str, ...] = ()
     label_rule: str = ""
     trained_on: Mapping[str, Any] = dataclasses.field(default_factory=dict)

@@ -2,6 +2,7 @@
 
     InferenceError
     |- SeriesUnreadable      series.unreadable     permanent
+    |- DecoderStopped        series.decoder-stopped permanent
     |- SeriesIneligible      series.ineligible     permanent (carries its reasons)
     |- LungsNotFound         series.no-lungs       permanent
     |- EmptyMask             measure.empty-mask    permanent
@@ -40,6 +41,12 @@ class SeriesUnreadable(InferenceError):
     """An instance of the series cannot be read or decoded."""
 
     code = "series.unreadable"
+
+
+class DecoderStopped(InferenceError):
+    """The decoder of the series crashed, or took more memory or time than it may."""
+
+    code = "series.decoder-stopped"
 
 
 class SeriesIneligible(InferenceError):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from inference.geometry import Grid, Point, Shape
-from inference.volume import BoolArray
+from inference.volume import BoolArray, ByteArray
 
 
 class Attenuation(StrEnum):
@@ -55,6 +55,26 @@ class CroppedMask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SoftMask:
+    """How much of each voxel belongs to a finding, on the CT's own grid, stored as the bounding box of what is not 0.
+
+    Parameters
+    ----------
+    start_kji : index in the CT of the first voxel of the box
+    values : shape (k, j, i) of the box, uint8; 255 = all of the voxel
+    """
+
+    start_kji: Shape
+    values: ByteArray
+
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        """Where it lies in an array of the whole CT."""
+        k, j, i = (slice(a, a + n) for a, n in zip(self.start_kji, self.values.shape, strict=True))
+        return k, j, i
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """A candidate with the voxels that it came from.
 
@@ -73,11 +93,12 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outline:
-    """A proposal with its mask on the grid of the CT, and the model that drew it."""
+    """A proposal with its mask on the grid of the CT, the model that drew it, and the soft mask if that one has any."""
 
     proposal: Proposal
     mask: CroppedMask
     model: str
+    soft: SoftMask | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +136,7 @@ class Finding:
     laterality : side of the lung it lies in; None if it cannot be told
     score : certainty of the detector, 0..1
     malignancy : probability in the sense of the result's `malignancy_labels`, 0..1; None if no model said
+    soft : how much of each voxel belongs to it; None if the model that drew the mask does not say
     """
 
     number: int
@@ -133,6 +155,7 @@ class Finding:
     laterality: Laterality | None
     score: float
     malignancy: float | None
+    soft: SoftMask | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +172,14 @@ class ModelUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """One way in which a result says less than it seems to: a stable code and a sentence without text of the header."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What one run of a pipeline on one volume found.
 
@@ -159,6 +190,7 @@ class Result:
     lungs : shape of the grid, bool
     models : every use of a model; of each role in the order in which they were asked
     malignancy_labels : how the labels came about that malignancy was learned from; empty if no model says anything
+    limits : what was not covered; empty if the CT shows the lungs whole
     """
 
     grid: Grid
@@ -166,3 +198,4 @@ class Result:
     lungs: BoolArray
     models: tuple[ModelUse, ...]
     malignancy_labels: str
+    limits: tuple[Limit, ...] = ()

@@ -12,7 +12,7 @@ from inference.findings import CroppedMask, Outline
 from inference.geometry import FloatArray, Grid, Shape
 from inference.predictor import FloatTensor, Predictor
 from inference.roi import Roi, Span, images_hu, images_of, roi_around, values_on_ct
-from inference.segment import NEIGHBOURS, piece_at
+from inference.segment import NEIGHBOURS, piece_at, soft_mask
 from inference.slices import answer
 from inference.volume import BoolArray, Volume
 
@@ -34,7 +34,7 @@ def redrawn(
     stays, and with it the name of the detector.
 
     A voxel belongs to the first that claims it. A candidate whose centre belongs to another is the same nodule and is
-    left out, as is one that nothing is left of.
+    left out, as is one that nothing is left of. A model whose contract says that it is soft adds its soft mask.
 
     Parameters
     ----------
@@ -53,15 +53,17 @@ def redrawn(
         centre = _centre_kji(own, volume.grid)
         if taken[tuple(np.rint(centre).astype(int))]:
             continue
-        mask, drawn_by = None, model
+        mask, soft, drawn_by = None, None, model
         if roi.holds(own.mask, volume.grid):
             start, probability = values_on_ct(roi, values_KJI, volume.grid)
             mask = _piece(probability >= threshold, start, own.mask, taken, centre, volume.grid)
+            if mask is not None and chain[-1].is_soft:
+                soft = soft_mask(probability, start, mask, volume.grid, threshold)
         if mask is None:
             mask, drawn_by = _rest(own.mask, taken, centre, volume.grid), own.model
         if mask is not None:
             taken[mask.box] |= mask.voxels
-            kept.append(Outline(proposal=own.proposal, mask=mask, model=drawn_by))
+            kept.append(Outline(proposal=own.proposal, mask=mask, model=drawn_by, soft=soft))
     return kept
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from inference.candidates import judged, propose, select
 from inference.classify import classify
 from inference.contract import Contract
+from inference.coverage import coverage_limits
 from inference.errors import ContractInvalid
 from inference.findings import Finding, ModelUse, Outline, Proposal, Result
 from inference.geometry import Shape
@@ -114,6 +115,7 @@ def run(volume: Volume, pipeline: Pipeline, predictor: Predictor, *, progress: P
         lungs=lungs.mask_kji,
         models=pipeline.uses,
         malignancy_labels=pipeline.malignancy_labels,
+        limits=coverage_limits(lungs.mask_kji, volume.grid),
     )
 
 
@@ -154,6 +156,7 @@ def _finding(number: int, outline: Outline, volume: Volume, lungs: Lungs) -> Fin
         laterality=lungs.laterality(measurements.centre_lps),
         score=outline.proposal.candidate.score,
         malignancy=outline.proposal.malignancy,
+        soft=outline.soft,
         **{field.name: getattr(measurements, field.name) for field in dataclasses.fields(measurements)},
     )
 

@@ -94,6 +94,11 @@ def check_answer(contract: Contract, batch: int, outputs: Sequence[str], answer:
             raise ModelOutputInvalid(f"{what} answered {name} with a value that is not finite")
 
 
+def canary(predictor: Predictor, contract: Contract) -> None:
+    """See that a model answers the smallest question; raises InferenceError as `Predictor.infer`."""
+    predictor.infer(contract.model, contract.version, zeros(contract.inputs), [contract.outputs[0].name])
+
+
 def zeros(specs: Sequence[TensorSpec]) -> dict[str, FloatTensor]:
     """A batch of one that is all zeros: the smallest question that a model must be able to answer."""
     return {spec.name: np.zeros((1, *spec.shape), np.float32) for spec in specs}

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 from scipy import ndimage
 
-from inference.findings import CroppedMask, Proposal
+from inference.findings import CroppedMask, Proposal, SoftMask
 from inference.geometry import FloatArray, Grid, Shape
 from inference.predictor import FloatTensor
 from inference.resampling import resample
@@ -72,6 +72,30 @@ def piece_at(mask: BoolArray, start_kji: Shape, centre_kji: FloatArray, ct: Grid
     (box,) = ndimage.find_objects(piece.view(np.int8))
     k, j, i = (int(part.start) + offset for part, offset in zip(box, start_kji, strict=True))
     return CroppedMask(start_kji=(k, j, i), voxels=piece[box].copy())
+
+
+def soft_mask(values_kji: FloatTensor, start_kji: Shape, mask: CroppedMask, ct: Grid, threshold: float) -> SoftMask:
+    """The values of a mask and of its soft edge: what hangs together with it and is nearest to it.
+
+    Other voxels that reach the threshold are 0, and so are those that are nearer to them. With a threshold of 0.5 the
+    voxels of 128 and more are those of the mask: 0.5 itself is rounded up, and nothing below it is.
+
+    Parameters
+    ----------
+    values_kji : 0..1, part of the CT from voxel `start_kji` on, holds the mask; all of the mask reaches the threshold
+    """
+    own = np.zeros(values_kji.shape, bool)
+    own[tuple(slice(a.start - n, a.stop - n) for a, n in zip(mask.box, start_kji, strict=True))] = mask.voxels
+    others = (values_kji >= threshold) & ~own
+    levels = np.rint(255.0 * values_kji.astype(np.float64)).astype(np.uint8)
+    if others.any():
+        own_mm, others_mm = (ndimage.distance_transform_edt(~part, ct.spacing_mm) for part in (own, others))
+        levels[others_mm < own_mm] = 0
+    labels, _ = ndimage.label(levels, NEIGHBOURS)
+    levels[labels != labels[own][0]] = 0
+    (box,) = ndimage.find_objects((levels > 0).view(np.int8))
+    k, j, i = (int(part.start) + offset for part, offset in zip(box, start_kji, strict=True))
+    return SoftMask(start_kji=(k, j, i), values=levels[box].copy())
 
 
 def _component_values(component: CroppedMask, probability_kji: FloatTensor, grid: Grid) -> tuple[FloatTensor, Grid]:

@@ -11,6 +11,7 @@ from inference.geometry import Grid
 
 HuArray = NDArray[np.int16]
 BoolArray = NDArray[np.bool_]
+ByteArray = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

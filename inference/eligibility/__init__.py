@@ -10,10 +10,10 @@ from inference.contract import SeriesLimits
 from inference.eligibility.content import content_reasons, has_geometry
 from inference.eligibility.likeness import likeness_reasons
 from inference.eligibility.stack import sorted_stack, stack_grid, stack_reasons
-from inference.eligibility.verdict import Eligibility, Reason
+from inference.eligibility.verdict import CODES, Eligibility, Reason
 from inference.series import SeriesHeader
 
-__all__ = ["Eligibility", "Reason", "judge"]
+__all__ = ["CODES", "Eligibility", "Reason", "judge"]
 
 
 def judge(series: SeriesHeader, limits: SeriesLimits) -> Eligibility:

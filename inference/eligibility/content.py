@@ -9,7 +9,18 @@ import numpy as np
 
 from inference.contract import SeriesLimits
 from inference.eligibility.verdict import Reason
-from inference.series import DECODABLE, MAX_VOXELS, NATIVE, Cosines, SeriesHeader, SliceHeader, plane_name
+from inference.series import (
+    DECODABLE,
+    MAX_FRAMES,
+    MAX_SIDE,
+    MAX_VOXELS,
+    NATIVE,
+    Cosines,
+    Excess,
+    SeriesHeader,
+    SliceHeader,
+    plane_name,
+)
 
 CT_CLASSES = frozenset(
     {
@@ -115,6 +126,11 @@ def _is_truncated(item: SliceHeader) -> bool:
     return item.pixels.length < pixels * item.pixels.frames * item.pixels.bits_allocated // 8
 
 
+def _is_too_large(item: SliceHeader) -> bool:
+    frames = 1 if item.pixels is None else item.pixels.frames
+    return max(item.rows or 0, item.columns or 0) > MAX_SIDE or frames > MAX_FRAMES
+
+
 def _is_not_axial(item: SliceHeader) -> bool:
     return has_geometry(item) and item.orientation is not None and plane_name(item.orientation) != "axial"
 
@@ -141,6 +157,21 @@ WRONG_SLICES: tuple[tuple[str, Callable[[SliceHeader], bool], str], ...] = (
         "are encoded in a transfer syntax that cannot be decoded",
     ),
     ("series.truncated", _is_truncated, "have less pixel data than rows and columns need"),
+    (
+        "series.oversized",
+        _is_too_large,
+        f"claim more than {MAX_SIDE} rows or columns, or more than {MAX_FRAMES} frames",
+    ),
+    (
+        "series.header-too-large",
+        lambda item: item.excess is Excess.SIZE,
+        "have a header that is too long, or a value in it that is too long for its kind",
+    ),
+    (
+        "series.header-too-deep",
+        lambda item: item.excess is Excess.DEPTH,
+        "have sequences too deep inside each other in their header",
+    ),
     (
         "series.missing-rescale",
         lambda item: not item.rescale_slope or item.rescale_intercept is None,

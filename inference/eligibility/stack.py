@@ -115,15 +115,20 @@ def _limit_reasons(stack: Sequence[SliceHeader], offsets: FloatArray, limits: Se
         text = f"slices of {thickness:.2f} mm lie {spacing:.2f} mm apart: what is between them was not imaged"
         yield Reason(code="series.not-contiguous", text=text)
     measured = (
-        ("thickness", "slice thickness", [thickness], limits.slice_thickness_mm),
-        ("spacing", "distance of slices", [spacing], limits.slice_spacing_mm),
-        ("pixel-spacing", "pixel spacing", stack[0].pixel_spacing_mm or (), limits.pixel_spacing_mm),
+        ("series.thickness-out-of-range", "slice thickness", [thickness], limits.slice_thickness_mm),
+        ("series.spacing-out-of-range", "distance of slices", [spacing], limits.slice_spacing_mm),
+        (
+            "series.pixel-spacing-out-of-range",
+            "pixel spacing",
+            stack[0].pixel_spacing_mm or (),
+            limits.pixel_spacing_mm,
+        ),
     )
     for code, name, values, (low, high) in measured:
         outside = [value for value in values if value is not None and not low - LIMIT_MM <= value <= high + LIMIT_MM]
         if outside:
             text = f"the {name} is {outside[0]:.3f} mm, it must be from {low:g} to {high:g} mm"
-            yield Reason(code=f"series.{code}-out-of-range", text=text)
+            yield Reason(code=code, text=text)
 
 
 def _steps_mm(offsets: FloatArray) -> FloatArray:

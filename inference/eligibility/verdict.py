@@ -7,6 +7,46 @@ from dataclasses import dataclass
 from inference.geometry import Grid
 from inference.series import SliceHeader
 
+CODES = (
+    "series.combined",
+    "series.duplicate-position",
+    "series.frame-count",
+    "series.gantry-tilt",
+    "series.gap",
+    "series.header-too-deep",
+    "series.header-too-large",
+    "series.irregular-spacing",
+    "series.localizer",
+    "series.missing-frame-of-reference",
+    "series.missing-geometry",
+    "series.missing-rescale",
+    "series.missing-thickness",
+    "series.mixed-frame-of-reference",
+    "series.mixed-image-type",
+    "series.mixed-orientation",
+    "series.mixed-size",
+    "series.mixed-spacing",
+    "series.mixed-thickness",
+    "series.no-pixels",
+    "series.not-axial",
+    "series.not-contiguous",
+    "series.not-ct",
+    "series.not-hu",
+    "series.oversized",
+    "series.pixel-format",
+    "series.pixel-spacing-out-of-range",
+    "series.rotated",
+    "series.shifted",
+    "series.spacing-out-of-range",
+    "series.thickness-out-of-range",
+    "series.too-few-slices",
+    "series.too-large",
+    "series.too-short",
+    "series.truncated",
+    "series.unsupported-transfer-syntax",
+)
+"""Every code that a reason against a series may have."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:

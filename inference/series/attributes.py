@@ -14,6 +14,8 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
+from inference.series.limits import MAX_VALUE_BYTES
+
 DEFAULT_ENCODING = "latin_1"
 BROKEN_SEQUENCE = (EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error)
 
@@ -86,7 +88,7 @@ class Attributes:
     def _bytes(self, keyword: str) -> bytes:
         element = self._element(keyword)
         value = element.value if isinstance(element, RawDataElement) else None
-        return value if isinstance(value, bytes) else b""
+        return value if isinstance(value, bytes) and len(value) <= MAX_VALUE_BYTES else b""
 
     def _declared_encoding(self) -> str:
         """Codec of the first Specific Character Set; code extensions (ISO 2022) beyond it are not followed."""

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from itertools import islice
+from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.encaps import generate_frames
-from pydicom.pixels import get_decoder
 
 from inference.errors import SeriesUnreadable
-from inference.series.files import open_instance
+from inference.series.codec import PLUGINS, UNDECODABLE, Coding
+from inference.series.files import open_instance, skip
+from inference.series.guard import Decoder, StoredArray
+from inference.series.limits import CODESTREAM_BYTES, CODESTREAM_RATIO
 from inference.series.slices import PixelLayout, SliceHeader
-
-StoredArray = NDArray[np.integer]
 
 NATIVE = {
     "1.2.840.10008.1.2": "<",
@@ -28,55 +29,27 @@ NATIVE = {
 """byte order of implicit, explicit, deflated and big endian, whose pixels are not compressed (PS3.5 A.1 to A.5)"""
 
 RLE = "1.2.840.10008.1.2.5"
-PLUGINS = {
-    "1.2.840.10008.1.2.4.51": "pylibjpeg",
-    "1.2.840.10008.1.2.4.57": "pylibjpeg",
-    "1.2.840.10008.1.2.4.70": "pylibjpeg",
-    "1.2.840.10008.1.2.4.80": "pyjpegls",
-    "1.2.840.10008.1.2.4.81": "pyjpegls",
-    "1.2.840.10008.1.2.4.90": "pylibjpeg",
-    "1.2.840.10008.1.2.4.91": "pylibjpeg",
-    "1.2.840.10008.1.2.4.201": "pylibjpeg",
-    "1.2.840.10008.1.2.4.202": "pylibjpeg",
-    "1.2.840.10008.1.2.4.203": "pylibjpeg",
-    RLE: "pylibjpeg",
-}
-"""pydicom plug-in for JPEG of 12 bits, JPEG lossless, JPEG-LS, JPEG 2000, HTJ2K and RLE (PS3.5 A.4). Named, because
-pydicom by itself takes pylibjpeg for JPEG-LS, which is four times slower. JPEG baseline has 8 bits: no CT numbers."""
 
 DECODABLE = frozenset(NATIVE) | frozenset(PLUGINS)
 """Transfer Syntax UIDs that can be read"""
-
-UNDECODABLE = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    EOFError,
-    OSError,
-    NotImplementedError,
-    struct.error,
-)
-"""what pydicom and its plug-ins raise on broken data"""
 
 START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 """JPEG markers SOF0 to SOF15 without DHT, JPG and DAC; SOF55 of JPEG-LS"""
 
 
-def stored_frames(instance: SliceHeader, layout: PixelLayout) -> Iterator[StoredArray]:
+def stored_frames(instance: SliceHeader, layout: PixelLayout, decoder: Decoder) -> Iterator[StoredArray]:
     """The stored values of every frame of the file, in order; shape (row, column), 16 bits, any byte order.
 
     Raises
     ------
     SeriesUnreadable : the file is gone, cut short or broken, or a frame is not of the size that the header says
+    DecoderStopped : see `inference.series.guard`
     """
     try:
         if instance.transfer_syntax_uid in NATIVE:
             yield from _native_frames(instance, layout)
         else:
-            yield from _decoded_frames(instance, layout)
+            yield from _decoded_frames(instance, layout, decoder)
     except UNDECODABLE as error:
         raise SeriesUnreadable(f"the pixels of an instance cannot be decoded ({type(error).__name__})") from error
 
@@ -85,34 +58,48 @@ def _native_frames(instance: SliceHeader, layout: PixelLayout) -> Iterator[Store
     dtype = np.dtype(f"{NATIVE[instance.transfer_syntax_uid]}{'i' if layout.signed else 'u'}2")
     shape = (instance.rows or 0, instance.columns or 0)
     with open_instance(instance.path) as file:
-        file.seek(layout.offset)
+        skip(file, layout.offset)
         for _ in range(layout.frames):
             data = file.read(shape[0] * shape[1] * dtype.itemsize)
             yield np.frombuffer(data, dtype).reshape(shape)
 
 
-def _decoded_frames(instance: SliceHeader, layout: PixelLayout) -> Iterator[StoredArray]:
-    syntax = instance.transfer_syntax_uid
+def _decoded_frames(instance: SliceHeader, layout: PixelLayout, decoder: Decoder) -> Iterator[StoredArray]:
+    coding = Coding(
+        transfer_syntax_uid=instance.transfer_syntax_uid,
+        rows=instance.rows or 0,
+        columns=instance.columns or 0,
+        bits_allocated=layout.bits_allocated,
+        bits_stored=layout.bits_stored,
+        is_signed=layout.signed,
+    )
     with open_instance(instance.path) as file:
         file.seek(layout.offset)
-        data = file.read(layout.length)
-    if syntax != RLE:  # whose decoder is told the size
-        for frame in generate_frames(data, number_of_frames=layout.frames):
-            if codestream_size(frame) != (instance.rows, instance.columns, layout.samples):
+        rationed = _Rationed(file, CODESTREAM_RATIO * coding.rows * coding.columns * 2 + CODESTREAM_BYTES)
+        for codestream in islice(generate_frames(rationed, number_of_frames=layout.frames), layout.frames):
+            rationed.renew()
+            size = (instance.rows, instance.columns, layout.samples)
+            if coding.transfer_syntax_uid != RLE and codestream_size(codestream) != size:  # RLE's decoder is told it
                 raise SeriesUnreadable("a compressed frame is not of the size that the header says")
-    decoder = get_decoder(syntax)
-    options = {
-        "rows": instance.rows,
-        "columns": instance.columns,
-        "number_of_frames": layout.frames,
-        "samples_per_pixel": layout.samples,
-        "photometric_interpretation": "MONOCHROME2",
-        "bits_allocated": layout.bits_allocated,
-        "bits_stored": layout.bits_stored,
-        "pixel_representation": int(layout.signed),
-    }
-    frames = decoder.iter_array(data, raw=True, validate=False, decoding_plugin=PLUGINS[syntax], **options)
-    yield from (array for array, _ in frames)
+            yield decoder.decode(codestream, coding)
+
+
+class _Rationed:
+    """A file of which no more is read for each frame than a frame can need, whatever the lengths in it say."""
+
+    def __init__(self, file: BinaryIO, ration_bytes: int) -> None:
+        self._file = file
+        self._ration_bytes = self._left = ration_bytes
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, count: int) -> bytes:
+        self._left -= count
+        if self._left < 0:
+            raise SeriesUnreadable("a compressed frame is longer than any of its size can be")
+        return self._file.read(count)
+
+    def renew(self) -> None:
+        self._left = self._ration_bytes
 
 
 def codestream_size(frame: bytes) -> tuple[int, int, int] | None:

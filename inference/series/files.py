@@ -1,6 +1,6 @@
-"""Files of instances: finding them and opening them, deflated ones inflated within a limit.
+"""Files of instances: finding them and opening them, deflated ones so that they are inflated as they are read.
 
-Called from `inference.series.headers` and `inference.series.pixels`; `find_files` also from `pulmonode series analyse`.
+Called from `inference.series.head` and `inference.series.decoding`; `find_files` also from `pulmonode series analyse`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from inference.errors import SeriesUnreadable
 
@@ -17,9 +17,7 @@ MAGIC = b"DICM"
 DEFLATED = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205")
 """Transfer syntaxes whose whole dataset is deflated (PS3.6 table A-1); the last two belong to JPIP."""
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
-
-MAX_INFLATED_BYTES = 2**28
-"""A deflated instance may not grow beyond this, for a few kB can inflate to any size; 500 frames of 512 x 512 fit."""
+INFLATED_CHUNK_BYTES = 2**16
 
 _META_START = PREAMBLE_BYTES + len(MAGIC)
 _GROUP_LENGTH_BYTES = 12
@@ -28,8 +26,43 @@ _TRANSFER_SYNTAX = b"\x02\x00\x10\x00"
 _DICOMDIR = "1.2.840.10008.1.3.10"
 
 
-class InflatedInstance(io.BytesIO):
-    """A deflated instance as an explicit little endian one."""
+class InflatedInstance(io.BufferedReader):
+    """A deflated dataset (PS3.5 A.5) as an explicit little endian instance, with the shortest header that says so.
+
+    It can only be read forwards, and no more of it is inflated than is read: a few kB can inflate to any size.
+    """
+
+    def __init__(self, deflated: BinaryIO) -> None:
+        super().__init__(_Inflater(deflated), INFLATED_CHUNK_BYTES)
+
+
+class _Inflater(io.RawIOBase):
+    """Inflates into the buffers that it is given."""
+
+    def __init__(self, deflated: BinaryIO) -> None:
+        self._deflated = deflated
+        self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._ready = bytes(PREAMBLE_BYTES) + MAGIC + _uid_element(_TRANSFER_SYNTAX, EXPLICIT_LITTLE_ENDIAN)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready and not self._inflater.eof:
+            content = self._inflater.unconsumed_tail or self._deflated.read(INFLATED_CHUNK_BYTES)
+            if not content:
+                break
+            try:
+                self._ready = self._inflater.decompress(content, INFLATED_CHUNK_BYTES)
+            except zlib.error as error:
+                raise SeriesUnreadable("the deflated dataset of an instance is broken") from error
+        count = min(len(buffer), len(self._ready))
+        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count
+
+    def close(self) -> None:
+        self._deflated.close()
+        super().close()
 
 
 def find_files(directory: Path) -> list[Path]:
@@ -42,7 +75,7 @@ def open_instance(path: Path) -> BinaryIO:
 
     Raises
     ------
-    SeriesUnreadable : it is missing, or deflated and broken or larger than `MAX_INFLATED_BYTES`
+    SeriesUnreadable : it is missing; when it is read, also: it is deflated and broken
     """
     try:
         file = path.open("rb")
@@ -50,11 +83,20 @@ def open_instance(path: Path) -> BinaryIO:
         raise SeriesUnreadable("a file of the series is missing or cannot be opened") from error
     meta = _meta(file)
     if any(_uid_element(_TRANSFER_SYNTAX, uid) in meta for uid in DEFLATED):
-        with file:
-            file.seek(_META_START + len(meta))
-            return _inflated(file.read())
+        file.seek(_META_START + len(meta))
+        return InflatedInstance(file)
     file.seek(0)
     return file
+
+
+def skip(file: BinaryIO, count: int) -> None:
+    """Go forwards in a file that may be inflated as it is read."""
+    if file.seekable():
+        file.seek(count, io.SEEK_CUR)
+        return
+    while count > 0:
+        passed = len(file.read(min(count, INFLATED_CHUNK_BYTES)))
+        count = count - passed if passed else 0
 
 
 def _is_instance(path: Path) -> bool:
@@ -77,16 +119,3 @@ def _uid_element(tag: bytes, uid: str) -> bytes:
     """An element as it is written in the File Meta Information, padded to even length."""
     value = uid.encode() + b"\0" * (len(uid) % 2)
     return tag + b"UI" + len(value).to_bytes(2, "little") + value
-
-
-def _inflated(deflated: bytes) -> InflatedInstance:
-    """A deflated dataset (PS3.5 A.5) as an explicit little endian one, with the shortest header that says so."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        dataset = inflater.decompress(deflated, MAX_INFLATED_BYTES)
-    except zlib.error as error:
-        raise SeriesUnreadable("the deflated dataset of an instance is broken") from error
-    if inflater.unconsumed_tail:
-        raise SeriesUnreadable(f"a deflated instance is larger than {MAX_INFLATED_BYTES} bytes")
-    header = bytes(PREAMBLE_BYTES) + MAGIC + _uid_element(_TRANSFER_SYNTAX, EXPLICIT_LITTLE_ENDIAN)
-    return InflatedInstance(header + dataset)

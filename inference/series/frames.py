@@ -5,12 +5,13 @@ Called from `inference.series.headers`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 
 from inference.series.attributes import Attributes
+from inference.series.head import UNDEFINED_LENGTH, Head, PixelExtent
 from inference.series.slices import PixelLayout, SliceHeader
 
 GROUPS = (
@@ -24,10 +25,21 @@ GROUPS = (
 )
 """functional groups of the Enhanced CT (PS3.3 A.38.1.4) that hold what a single-frame CT has at its top"""
 
-PIXEL_DATA = b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"
-UNDEFINED_LENGTH = 0xFFFFFFFF
 
-PixelExtent = tuple[int, int]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the frames of an instance lie.
+
+    Parameters
+    ----------
+    syntax : Transfer Syntax UID
+    length_bytes : of the file; None if it is deflated, and longer than it looks
+    """
+
+    path: Path
+    syntax: str
+    head: Head
+    length_bytes: int | None
 
 
 def frames_of(instance: Attributes) -> tuple[Attributes, ...]:
@@ -40,34 +52,11 @@ def frames_of(instance: Attributes) -> tuple[Attributes, ...]:
     return tuple(instance.within(*_groups((frame,)), *common) for frame in per_frame)
 
 
-def slices_of(
-    path: Path, syntax: str, frames: tuple[Attributes, ...], extent: PixelExtent | None
-) -> tuple[SliceHeader, ...]:
-    """One slice per frame.
-
-    Parameters
-    ----------
-    path : the file
-    syntax : its Transfer Syntax UID
-    frames : from `frames_of`, at least one
-    extent : from `pixel_extent`
-    """
-    pixels = _pixel_layout(frames[0], extent)
+def slices_of(place: Place, frames: tuple[Attributes, ...]) -> tuple[SliceHeader, ...]:
+    """One slice per frame; `frames` from `frames_of`, at least one."""
+    pixels = _pixel_layout(frames[0], place)
     first = 1 if frames[0].items("PerFrameFunctionalGroupsSequence") else 0
-    return tuple(_slice(path, syntax, number, frame, pixels) for number, frame in enumerate(frames, start=first))
-
-
-def pixel_extent(file: BinaryIO, *, implicit: bool, little_endian: bool) -> PixelExtent | None:
-    """Offset and length of the value of Pixel Data, if the file stands at its tag.
-
-    A length that is undefined or too long becomes what the file holds.
-    """
-    head = file.read(8 if implicit else 12)
-    if head[:4] != PIXEL_DATA[0 if little_endian else 1]:
-        return None
-    offset = file.tell()
-    length = int.from_bytes(head[-4:], "little" if little_endian else "big")
-    return offset, min(length, file.seek(0, 2) - offset)
+    return tuple(_slice(place, number, frame, pixels) for number, frame in enumerate(frames, start=first))
 
 
 def _groups(items: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
@@ -75,15 +64,15 @@ def _groups(items: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
     return tuple(group for item in attributes for keyword in GROUPS for group in item.items(keyword)[:1])
 
 
-def _slice(path: Path, syntax: str, number: int, frame: Attributes, pixels: PixelLayout | None) -> SliceHeader:
+def _slice(place: Place, number: int, frame: Attributes, pixels: PixelLayout | None) -> SliceHeader:
     position, orientation, spacing = (
         frame.numbers(keyword) for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
     )
     return SliceHeader(
-        path=path,
+        path=place.path,
         sop_instance_uid=frame.text("SOPInstanceUID"),
         sop_class_uid=frame.text("SOPClassUID"),
-        transfer_syntax_uid=syntax,
+        transfer_syntax_uid=place.syntax,
         frame=number,
         modality=frame.text("Modality"),
         image_type=frame.texts("FrameType") or frame.texts("ImageType"),
@@ -101,10 +90,12 @@ def _slice(path: Path, syntax: str, number: int, frame: Attributes, pixels: Pixe
         rescale_intercept=frame.number("RescaleIntercept"),
         rescale_type=frame.text("RescaleType"),
         pixels=pixels,
+        excess=place.head.excess,
     )
 
 
-def _pixel_layout(instance: Attributes, extent: PixelExtent | None) -> PixelLayout | None:
+def _pixel_layout(instance: Attributes, place: Place) -> PixelLayout | None:
+    extent = place.head.pixels
     samples, allocated, stored, high, representation = (
         instance.binary(keyword)
         for keyword in ("SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
@@ -113,8 +104,8 @@ def _pixel_layout(instance: Attributes, extent: PixelExtent | None) -> PixelLayo
         return None
     signed = representation == 1
     return PixelLayout(
-        offset=extent[0],
-        length=extent[1],
+        offset=extent.offset,
+        length=_length(extent, place.length_bytes),
         frames=instance.integer("NumberOfFrames") or 1,
         samples=samples,
         bits_allocated=allocated,
@@ -123,6 +114,12 @@ def _pixel_layout(instance: Attributes, extent: PixelExtent | None) -> PixelLayo
         signed=signed,
         padding=_padding(instance, signed=signed),
     )
+
+
+def _length(extent: PixelExtent, file_bytes: int | None) -> int:
+    """A length that is undefined or too long becomes what the file holds, if that is known before it is inflated."""
+    held = None if file_bytes is None else max(file_bytes - extent.offset, 0)
+    return min(length for length in (extent.length, held, UNDEFINED_LENGTH) if length is not None)
 
 
 def _padding(instance: Attributes, *, signed: bool) -> tuple[int, int] | None:

@@ -5,6 +5,7 @@ Called from `pacs_node.steps.plan`, `pulmonode rule explain` and `pulmonode seri
 
 from __future__ import annotations
 
+import io
 import struct
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ from pydicom.tag import Tag
 from inference.errors import SeriesUnreadable
 from inference.series.attributes import Attributes
 from inference.series.files import DEFLATED, InflatedInstance, open_instance
-from inference.series.frames import frames_of, pixel_extent, slices_of
+from inference.series.frames import Place, frames_of, slices_of
+from inference.series.head import head_of
 from inference.series.slices import SeriesHeader, SliceHeader, most_common
 
 KEYWORDS = """
@@ -73,16 +75,18 @@ def read_headers(paths: Sequence[Path]) -> tuple[SeriesHeader, ...]:
 
 def _read_instance(path: Path) -> _Instance:
     with open_instance(path) as file:
-        try:
-            dataset = dcmread(file, stop_before_pixels=True, specific_tags=TAGS)
-        except NOT_DICOM as error:
-            raise SeriesUnreadable(f"a file of the series cannot be read as DICOM ({type(error).__name__})") from error
-        implicit, little_endian = dataset.original_encoding
-        extent = pixel_extent(file, implicit=bool(implicit), little_endian=bool(little_endian))
+        head = head_of(file)
+        is_inflated = isinstance(file, InflatedInstance)
+    try:
+        dataset = dcmread(io.BytesIO(head.content), specific_tags=TAGS)
+    except NOT_DICOM as error:
+        raise SeriesUnreadable(f"a file of the series cannot be read as DICOM ({type(error).__name__})") from error
     top = Attributes(dataset)
     frames = frames_of(top)
-    syntax = DEFLATED[0] if isinstance(file, InflatedInstance) else str(dataset.file_meta.get("TransferSyntaxUID", ""))
-    return _Instance(top=top, frame=frames[0], slices=slices_of(path, syntax, frames, extent))
+    syntax = DEFLATED[0] if is_inflated else str(dataset.file_meta.get("TransferSyntaxUID", ""))
+    length_bytes = None if is_inflated else path.stat().st_size
+    place = Place(path=path, syntax=syntax, head=head, length_bytes=length_bytes)
+    return _Instance(top=top, frame=frames[0], slices=slices_of(place, frames))
 
 
 def _series_header(instances: Sequence[_Instance]) -> SeriesHeader:

@@ -15,18 +15,20 @@ import numpy as np
 
 from inference.errors import SeriesUnreadable
 from inference.geometry import Grid
-from inference.series.decoding import DECODABLE, StoredArray, stored_frames
+from inference.series.decoding import DECODABLE, stored_frames
+from inference.series.guard import Decoder, StoredArray
+from inference.series.limits import MAX_VOXELS
 from inference.series.slices import PixelLayout, SliceHeader
 from inference.volume import BoolArray, HuArray, Volume
-
-MAX_VOXELS = 2**30
-"""2 GiB in HU, 4000 slices of 512 x 512. A larger claim comes from a broken or hostile header."""
 
 PADDING_HU = -1024
 """what padding becomes: air, as CT numbers without padding end at -1024 (12 bits with the usual intercept)"""
 
 THREADS = 2
-"""reading files and arithmetic overlap; the decoders hold Python's lock"""
+"""reading files and arithmetic overlap, and each thread has a decoder of its own"""
+
+Wanted = dict[int, tuple[int, SliceHeader]]
+"""of one file: index of a frame in it, its k and its header"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,7 @@ def load(slices: Sequence[SliceHeader], grid: Grid) -> Volume:
     Raises
     ------
     SeriesUnreadable : a file is gone, cut short, broken, or a frame is not of the size that the header says
+    DecoderStopped : a decoder crashed, or took more memory or time than it may
     """
     if len(slices) != grid.shape_kji[0] or np.prod(grid.shape_kji, dtype=np.int64) > MAX_VOXELS:
         raise SeriesUnreadable(
@@ -62,22 +65,29 @@ def load(slices: Sequence[SliceHeader], grid: Grid) -> Volume:
     target = _Target(
         hu=np.empty(grid.shape_kji, np.int16), padding=np.zeros(grid.shape_kji, np.bool_) if padded else None
     )
-    files: dict[Path, dict[int, tuple[int, SliceHeader]]] = defaultdict(dict)
+    files: dict[Path, Wanted] = defaultdict(dict)
     for k, item in enumerate(slices):
         files[item.path][max(item.frame - 1, 0)] = (k, item)
+    shares = [list(files.values())[number::THREADS] for number in range(min(THREADS, len(files)))]
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(lambda wanted: _read_file(wanted, target), files.values()))
+        list(pool.map(lambda share: _read_files(share, target), shares))
     return _volume(target, grid, slices[0].frame_of_reference_uid)
 
 
-def _read_file(wanted: dict[int, tuple[int, SliceHeader]], target: _Target) -> None:
+def _read_files(share: Sequence[Wanted], target: _Target) -> None:
+    with Decoder() as decoder:
+        for wanted in share:
+            _read_file(wanted, target, decoder)
+
+
+def _read_file(wanted: Wanted, target: _Target, decoder: Decoder) -> None:
     """Put the wanted frames, given by their index in the file, where they belong."""
     _, instance = next(iter(wanted.values()))
     layout = instance.pixels
     if layout is None or instance.transfer_syntax_uid not in DECODABLE:
         raise SeriesUnreadable("an instance has no pixels that can be decoded")
     found = 0
-    for index, raw in enumerate(stored_frames(instance, layout)):
+    for index, raw in enumerate(stored_frames(instance, layout, decoder)):
         if index in wanted:
             k, item = wanted[index]
             _fill_slice(raw, (item, layout), target, k)

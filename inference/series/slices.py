@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from inference.geometry import FloatArray, Point
+from inference.series.limits import Excess
 
 Value = TypeVar("Value")
 Cosines = tuple[float, float, float, float, float, float]
@@ -33,7 +34,8 @@ class PixelLayout:
     Parameters
     ----------
     offset : of the first byte of the value of Pixel Data in the file as `open_instance` opens it
-    length : of that value in bytes as far as the file holds it; to the end of the file where the length is undefined
+    length : of that value in bytes as far as the file holds it; to the end of the file where the length is undefined;
+        as stated where the file is deflated
     frames : number of frames in the instance
     samples, bits_allocated, bits_stored, high_bit : of one pixel
     signed : two's complement
@@ -63,6 +65,7 @@ class SliceHeader:
     pixel_spacing_mm : distance between rows, distance between columns
     gantry_tilt_deg : as the scanner states it
     pixels : None if the instance has no integer Pixel Data or does not say how they are coded
+    excess : the limit because of which not all of the header was read
     """
 
     path: Path
@@ -86,6 +89,7 @@ class SliceHeader:
     rescale_intercept: float | None
     rescale_type: str
     pixels: PixelLayout | None
+    excess: Excess | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

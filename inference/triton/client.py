@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,6 +84,7 @@ class TritonPredictor:
     deadline_s : for one attempt
     retries : of requests that failed for a reason that may pass
     tls : None for a server on this host or behind a tunnel
+    control : header that opens a server whose model control is restricted
     """
 
     def __init__(
@@ -93,28 +95,35 @@ class TritonPredictor:
         deadline_s: float = 60.0,
         retries: Retries = Retries(),
         tls: Tls | None = None,
+        control: Mapping[str, str] | None = None,
     ) -> None:
         files = {name: str(path) for name, path in dataclasses.asdict(tls).items()} if tls else {}
         self._client = triton.InferenceServerClient(url, ssl=tls is not None, channel_args=_CHANNEL, **files)
         self._models = models
         self._deadline_s = deadline_s
         self._retries = retries
+        self._control = dict(control or {})
         self._vouched: set[tuple[str, int]] = set()
 
     def infer(
         self, model: str, version: int, inputs: Mapping[str, FloatTensor], outputs: Sequence[str]
     ) -> dict[str, FloatTensor]:
         """Run a batch, as `Predictor.infer` says; on first use of a version see that the server has the same file."""
-        contract = self._models.contract(model, version)
-        batch = check_request(contract, inputs, outputs)
-        _check_size(contract, batch, outputs)
-        self._vouch(contract)
-        answer = self._asked(lambda: self._infer(contract, inputs, outputs))
-        check_answer(contract, batch, outputs, answer)
-        return answer
+        return self._checked(self._models.contract(model, version), inputs, outputs, self._deadline_s)
 
-    def canary(self, model: str, version: int) -> None:
+    def is_live(self, within_s: float) -> bool:
+        """Whether the server itself answers in time, whatever its models do."""
+        try:
+            return bool(self._client.is_server_live(client_timeout=within_s))
+        except InferenceServerException:
+            return False
+
+    def canary(self, model: str, version: int, within_s: float | None = None) -> None:
         """See that the model really answers: "ready" is not enough, a model whose process died stays ready.
+
+        Parameters
+        ----------
+        within_s : None for the deadline of all requests
 
         Raises
         ------
@@ -122,42 +131,41 @@ class TritonPredictor:
         """
         contract = self._models.contract(model, version)
         self._vouched.discard((model, version))
-        self.infer(model, version, zeros(contract.inputs), [contract.outputs[0].name])
+        self._checked(contract, zeros(contract.inputs), [contract.outputs[0].name], within_s or self._deadline_s)
 
-    def reload(self, model: str) -> None:
+    def reload(self, model: str, within_s: float | None = None) -> None:
         """Start a model's process again; requests that come meanwhile wait. Needs explicit model control.
 
         A plain load leaves a dead process dead, so the model is unloaded first. Nothing waits for the end of that:
         Triton keeps a version whose process died under a request as "unloading" for good, and loads beside it.
 
+        Parameters
+        ----------
+        within_s : for the answer that follows; None for the deadline of all requests
+
         Raises
         ------
         InferenceError
         """
-        self._asked(lambda: self._client.unload_model(model, client_timeout=LOAD_S))
-        self._asked(lambda: self._client.load_model(model, client_timeout=LOAD_S))
+        for ask in (self._client.unload_model, self._client.load_model):
+            self._asked(partial(ask, model, headers=self._control, client_timeout=LOAD_S))
         for version in self._models.served_versions(model):
-            self.canary(model, version)
+            self.canary(model, version, within_s)
 
-    def load(self, model: str, header: Mapping[str, str] | None = None) -> None:
+    def load(self, model: str) -> None:
         """Make the server serve the versions that the model's configuration names, or none if it is gone.
 
         Requests that are under way end on the version that they asked for. Needs explicit model control.
-
-        Parameters
-        ----------
-        header : opens a server whose model control is restricted
 
         Raises
         ------
         LoadRefused : the server cannot or will not load it, and goes on with what it had
         PredictorUnavailable, PredictorTimeout
         """
-        headers = dict(header or {})
         is_wanted = bool(self._models.served_versions(model))
         ask = self._client.load_model if is_wanted else self._client.unload_model
         try:
-            self._asked(lambda: ask(model, headers=headers, client_timeout=LOAD_S))
+            self._asked(partial(ask, model, headers=self._control, client_timeout=LOAD_S))
         except (InputRefused, ModelNotFound, PredictorBroken) as error:
             raise LoadRefused(str(error)) from error
 
@@ -165,25 +173,35 @@ class TritonPredictor:
         """Close the connection."""
         self._client.close()
 
+    def _checked(
+        self, contract: Contract, inputs: Mapping[str, FloatTensor], outputs: Sequence[str], deadline_s: float
+    ) -> dict[str, FloatTensor]:
+        batch = check_request(contract, inputs, outputs)
+        _check_size(contract, batch, outputs)
+        self._vouch(contract, deadline_s)
+        answer = self._asked(lambda: self._infer(contract, inputs, outputs, deadline_s))
+        check_answer(contract, batch, outputs, answer)
+        return answer
+
     def _infer(
-        self, contract: Contract, inputs: Mapping[str, FloatTensor], outputs: Sequence[str]
+        self, contract: Contract, inputs: Mapping[str, FloatTensor], outputs: Sequence[str], deadline_s: float
     ) -> dict[str, FloatTensor]:
         reply = self._client.infer(
             contract.model,
             [_sent(name, tensor) for name, tensor in inputs.items()],
             str(contract.version),
             outputs=[triton.InferRequestedOutput(name) for name in outputs],
-            client_timeout=self._deadline_s,
+            client_timeout=deadline_s,
         )
-        return {tensor.name: _received(reply, tensor.name) for tensor in reply.get_response().outputs}
+        return {tensor.name: _received(reply, tensor) for tensor in reply.get_response().outputs}
 
-    def _vouch(self, contract: Contract) -> None:
+    def _vouch(self, contract: Contract, deadline_s: float) -> None:
         """See once that server and contract mean the same file: what is evaluated is what is served."""
         key = (contract.model, contract.version)
         if key in self._vouched:
             return
         config = self._asked(
-            lambda: self._client.get_model_config(key[0], str(key[1]), client_timeout=self._deadline_s).config
+            lambda: self._client.get_model_config(key[0], str(key[1]), client_timeout=deadline_s).config
         )
         if config.parameters[SHA256_KEY.format(version=key[1])].string_value != contract.sha256:
             raise ContractInvalid(f"Triton serves another file as {key[0]} version {key[1]} than its contract names")
@@ -219,9 +237,11 @@ def _sent(name: str, tensor: FloatTensor) -> Any:
     return sent
 
 
-def _received(reply: Any, name: str) -> FloatTensor:
+def _received(reply: Any, tensor: Any) -> FloatTensor:
+    if tensor.datatype != "FP32":  # what else a server may say, the client library decodes carelessly
+        raise ModelOutputInvalid(f"{tensor.name} came back as {tensor.datatype}, not as FP32")
     try:
-        tensor: FloatTensor = reply.as_numpy(name)
+        values: FloatTensor = reply.as_numpy(tensor.name)
     except ValueError as error:
-        raise ModelOutputInvalid(f"{name} came back with fewer or more bytes than its shape says") from error
-    return tensor
+        raise ModelOutputInvalid(f"{tensor.name} came back with fewer or more bytes than its shape says") from error
+    return values

@@ -249,3 +249,42 @@ def test_nothing_is_asked_about_nothing() -> None:
     predictor = FakePredictor(a_slice_model())
     assert redrawn([], balls((0.0, 0.0, 0.0)), [a_slice_model()], predictor) == []
     assert predictor.asked == []
+
+
+SOFT = a_slice_model(roi=OWN_PIXELS, is_soft=True)
+
+
+def test_a_soft_model_adds_how_much_of_each_voxel_is_nodule_and_draws_the_same_mask() -> None:
+    """The ball's surface takes up a voxel, of which the fake model sees the share that is dense."""
+    volume = balls((0.3, -0.2, 0.4), (14.0, 0.0, 0.0), radius_mm=5.0)
+    own = proposed((0.0, 0.0, 0.0), volume)
+    (hard,) = outlined(volume, own, model=IMAGES["own pixels"])
+    (soft,) = outlined(volume, own, model=SOFT)
+    assert np.array_equal(hard.mask.voxels, soft.mask.voxels)
+    assert (hard.soft, hard.mask.start_kji) == (None, soft.mask.start_kji)
+    assert soft.soft is not None
+    values = np.zeros(SHAPE, int)
+    values[soft.soft.box] = soft.soft.values
+    expected = np.rint(255.0 * (volume.volume_hu + 850.0) / 890.0)
+    near = np.linalg.norm(points(volume.grid) - (0.3, -0.2, 0.4), axis=-1) < 7.0
+    assert np.abs(values - expected)[near].max() <= 1
+    assert len(np.unique(values[near])) > 20
+    assert not values[~near].any()
+
+
+def test_half_and_more_of_a_soft_mask_is_the_mask() -> None:
+    volume = balls((0.0, 0.0, 0.0), (11.0, 0.0, 0.0), radius_mm=5.0)
+    own = [proposed((0.0, 0.0, 0.0), volume), proposed((11.0, 0.0, 0.0), volume, score=0.8)]
+    found = outlined(volume, *own, model=SOFT)
+    assert len(found) == 2
+    for outline in found:
+        assert outline.soft is not None
+        half = np.zeros(SHAPE, bool)
+        half[outline.soft.box] = outline.soft.values >= 128
+        assert np.array_equal(half, full(outline, volume.grid))
+
+
+def test_the_mask_of_the_detector_has_no_soft_mask() -> None:
+    volume = balls((0.0, 0.0, 0.0))
+    (outline,) = outlined(volume, proposed((0.0, 0.0, 0.0), volume), model=SOFT, slices=nothing)
+    assert (outline.model, outline.soft) == ("detector", None)

@@ -125,6 +125,10 @@ def test_the_result_names_the_models_and_holds_the_lungs_on_the_grid_of_the_ct(c
     assert chest.result.lungs.dtype == np.bool_
 
 
+def test_a_chest_that_goes_on_beyond_the_slices_is_limited(chest: Case) -> None:
+    assert [limit.code for limit in chest.result.limits] == ["lungs.cut-at-top", "lungs.cut-at-base"]
+
+
 def test_twice_is_once(chest: Case) -> None:
     once, again = (analysed(chest.volume, head=a_head()).result for _ in range(2))
     for finding, other in zip(once.findings, again.findings, strict=True):
@@ -181,6 +185,20 @@ def test_2_d_models_outline_and_rate_what_the_detector_found(chest: Case) -> Non
         ("segmentation", "outliner"),
         ("malignancy", "outliner"),
     ]
+
+
+def test_findings_have_soft_masks_if_the_contract_says_that_the_model_is_soft(chest: Case) -> None:
+    detector = a_quick_detector(stride=32)
+    found = {}
+    for is_soft in (False, True):
+        slices = a_slice_model(is_soft=is_soft)
+        pipeline = Pipeline(name="fake", detector=detector, head=None, segmentation=(slices,))
+        found[is_soft] = run(chest.volume, pipeline, FakePredictor(detector, slices)).findings
+    assert [finding.soft for finding in found[False]] == [None, None, None]
+    for hard, finding in zip(found[False], found[True], strict=True):
+        assert finding.soft is not None
+        assert np.count_nonzero(finding.soft.values >= 128) == np.count_nonzero(finding.mask.voxels)
+        assert np.array_equal(hard.mask.voxels, finding.mask.voxels)
 
 
 def test_the_result_says_how_the_labels_of_malignancy_came_about() -> None:

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from inference.candidates import propose
 from inference.contract import Detection
 from inference.findings import Candidate, CroppedMask, Proposal
 from inference.geometry import FloatArray, Grid, Point
 from inference.predictor import FloatTensor
-from inference.segment import mask_on_ct, segment
+from inference.segment import mask_on_ct, piece_at, segment, soft_mask
 from inference.volume import BoolArray
 from tests.support.volumes import AXES, a_grid
 
@@ -152,3 +153,53 @@ def test_probability_beside_the_component_does_not_leak_in() -> None:
     )
     mask = mask_on_ct(own, probability, grid, grid, THRESHOLD)
     assert (mask.start_kji, mask.voxels.shape) == ((2, 2, 2), (1, 1, 2))
+
+
+def a_row(*values: float) -> tuple[FloatTensor, Grid]:
+    """Values of voxels of 1 mm, one beside the other, which begin at voxel (3, 5, 7) of a CT."""
+    return np.array(values, np.float32)[None, None], a_grid((10, 20, 30), (1.0, 1.0, 1.0))
+
+
+def own(first: int, count: int) -> CroppedMask:
+    """A mask of some voxels of the row."""
+    return CroppedMask(start_kji=(3, 5, 7 + first), voxels=np.ones((1, 1, count), bool))
+
+
+def test_a_soft_mask_holds_the_mask_and_its_edge_up_to_where_another_thing_is_nearer() -> None:
+    """255 x 0.1, 0.4, 0.6, 0.8, 0.2 are 25.5 (in single precision a little more), 102, 153, 204, 51; 0 cuts it off."""
+    values, ct = a_row(0.0, 0.1, 0.4, 0.6, 0.8, 0.2, 0.3, 0.7, 0.4)
+    soft = soft_mask(values, (3, 5, 7), own(3, 2), ct, 0.5)
+    assert soft.start_kji == (3, 5, 8)
+    assert soft.values.dtype == np.uint8
+    assert soft.values.tolist() == [[[26, 102, 153, 204, 51]]]
+
+
+def test_an_edge_that_is_as_near_to_another_thing_belongs_to_both() -> None:
+    values, ct = a_row(0.6, 0.2, 0.7)
+    assert soft_mask(values, (3, 5, 7), own(0, 1), ct, 0.5).values.tolist() == [[[153, 51]]]
+    assert soft_mask(values, (3, 5, 7), own(2, 1), ct, 0.5).values.tolist() == [[[51, 178]]]
+
+
+def test_what_does_not_hang_together_with_the_mask_is_not_in_its_soft_mask() -> None:
+    values, ct = a_row(0.6, 0.2, 0.0, 0.4)
+    assert soft_mask(values, (3, 5, 7), own(0, 1), ct, 0.5).values.tolist() == [[[153, 51]]]
+
+
+def test_half_of_a_voxel_is_128_and_anything_less_is_not() -> None:
+    below = float(np.nextafter(np.float32(0.5), np.float32(0.0)))
+    values, ct = a_row(below, 0.5, 1.0)
+    assert soft_mask(values, (3, 5, 7), own(1, 2), ct, 0.5).values.tolist() == [[[127, 128, 255]]]
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_half_and_more_of_a_soft_mask_is_the_mask_for_any_values(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = ndimage.gaussian_filter(rng.random((6, 9, 9)), 1.0)
+    values = ((values - values.min()) / np.ptp(values)).astype(np.float32)
+    ct = a_grid((12, 20, 30), (2.0, 0.7, 0.7))
+    mask = piece_at(values >= 0.5, (3, 5, 7), rng.random(3) * values.shape, ct)
+    soft = soft_mask(values, (3, 5, 7), mask, ct, 0.5)
+    half, whole = np.zeros(ct.shape_kji, bool), np.zeros(ct.shape_kji, bool)
+    half[soft.box], whole[mask.box] = soft.values >= 128, mask.voxels
+    assert (half == whole).all()
