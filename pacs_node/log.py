@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 KEYS = frozenset(
     {
         "address",
+        "advice",
         "association_id",
         "associations",
         "attempt",
@@ -40,12 +41,14 @@ KEYS = frozenset(
         "pipeline",
         "port",
         "process",
+        "refused_sha256",
         "rule",
         "signal",
         "stage",
         "state",
         "status",
         "step",
+        "stored_sha256",
         "study_id",
         "verdict",
         "version",

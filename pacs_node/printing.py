@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -58,7 +59,7 @@ def show_json(value: object) -> None:
 
 def say(text: str) -> None:
     """Print a sentence."""
-    Console().print(text, highlight=False, markup=False, soft_wrap=True)
+    Console().print(_visible(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def _has_long_words(rows: Sequence[Row]) -> bool:
@@ -78,4 +79,9 @@ def _text(value: object) -> str:
         return "\n".join(_text(item) for item in value)
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_text(item)}" for key, item in value.items()) or "none"
-    return str(value)
+    return _visible(str(value))
+
+
+def _visible(text: str) -> str:
+    """Without characters that a terminal would obey: descriptions come from anybody."""
+    return "".join(char if char == "\n" or unicodedata.category(char)[0] != "C" else "\ufffd" for char in text)

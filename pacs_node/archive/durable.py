@@ -135,12 +135,12 @@ class Workspace:
     def clean(self) -> None:
         """Remove the drafts of processes that have died."""
         make_folder(self._incoming)
-        with _locked(self._incoming):
+        with locked(self._incoming):
             self._remove_dead()
 
     def _claimed(self) -> Path:
         make_folder(self._incoming)
-        with _locked(self._incoming):
+        with locked(self._incoming):
             self._remove_dead()
             folder = self._incoming / f"{os.getpid()}-{secrets.token_hex(4)}"
             folder.mkdir()
@@ -150,12 +150,13 @@ class Workspace:
 
     def _remove_dead(self) -> None:
         for folder in self._incoming.iterdir():
-            with suppress(BlockingIOError, NotADirectoryError), _locked(folder, fcntl.LOCK_NB):
+            with suppress(BlockingIOError, NotADirectoryError), locked(folder, fcntl.LOCK_NB):
                 shutil.rmtree(folder)
 
 
 @contextmanager
-def _locked(folder: Path, flags: int = 0) -> Iterator[None]:
+def locked(folder: Path, flags: int = 0) -> Iterator[None]:
+    """Keep all others out who lock the folder; BlockingIOError if one is in there, and `flags` is LOCK_NB."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | flags)

@@ -14,15 +14,17 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pacs_node.archive import part10
 from pacs_node.archive.direct import DirectFile
 from pacs_node.archive.durable import (
     Workspace,
+    locked,
     make_folder,
     make_folders,
     rename_new,
@@ -32,12 +34,22 @@ from pacs_node.archive.durable import (
 )
 from pacs_node.domain.identifiers import InstanceUid, SeriesUid, StudyUid
 from pacs_node.domain.instance import Receipt, StoreOutcome, StoreRequest
+from pacs_node.domain.retention import DiskUse
 from pacs_node.errors import InstanceConflict, InstanceUnreadable, NotFound, StorageFailed, StorageFull
 
 _INSTANCE_KEY = re.compile(r"instances/[0-9a-f]{2}/[0-9a-f]{62}\.dcm")
 _RESULT_KEY = re.compile(r"results/[0-9a-f]{2}/[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _OPEN_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _MODE = 0o640
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultFile:
+    """A file of our own on disk."""
+
+    file_key: str
+    size_bytes: int
+    written_at: datetime
 
 
 class InstanceFiles:
@@ -101,6 +113,26 @@ class InstanceFiles:
         """
         return _read_receipt(self._root, self.path(file_key))
 
+    def find_receipt(self, sop_instance_uid: str) -> Receipt | None:
+        """What was recorded when this instance was received; None if it is not there, or damaged.
+
+        Raises
+        ------
+        StorageFailed : it cannot be read
+        """
+        try:
+            return self.read_receipt(_key_of(sop_instance_uid))
+        except (NotFound, InstanceUnreadable):
+            return None
+
+    def sha256(self, file_key: str) -> str:
+        """The hash of an instance's dataset as it lies on disk now; raises as `read_receipt`."""
+        path = self.path(file_key)
+        receipt = _read_receipt(self._root, path)
+        with translated(), path.open("rb") as file:
+            file.seek(-receipt.size_bytes, os.SEEK_END)
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
     def store_result(self, name: str, content: bytes) -> str:
         """Store a file of our own durably, in place of one with the same name.
 
@@ -129,10 +161,63 @@ class InstanceFiles:
             sync_folder(target.parent)
         return file_key
 
+    def results(self) -> Iterator[ResultFile]:
+        """All files of our own; raises StorageFailed."""
+        with translated():
+            for file in sorted((self._root / "results").glob("*/*")):
+                with suppress(FileNotFoundError):
+                    status = file.stat()
+                    yield ResultFile(
+                        file_key=file.relative_to(self._root).as_posix(),
+                        size_bytes=status.st_size,
+                        written_at=datetime.fromtimestamp(status.st_mtime, UTC),
+                    )
+
+    def size_bytes(self, file_key: str) -> int:
+        """The length of a file, 0 if it is gone; raises StorageFailed."""
+        with translated(), suppress(FileNotFoundError):
+            return self.path(file_key).stat().st_size
+        return 0
+
+    def disk_use(self) -> DiskUse:
+        """How full the file system is; raises StorageFailed."""
+        with translated():
+            room = os.statvfs(self._root)
+        used = room.f_blocks - room.f_bfree
+        return DiskUse(used_bytes=used * room.f_frsize, available_bytes=room.f_bavail * room.f_frsize)
+
     def remove(self, file_key: str) -> None:
         """Remove a file; nothing if it is gone. Raises StorageFailed."""
         with translated():
             self.path(file_key).unlink(missing_ok=True)
+
+    def remove_received(self, receipts: Iterable[tuple[str, datetime]]) -> None:
+        """Remove instances durably, each by its key and when it was received; nothing of those that are gone.
+
+        What has come again under the same key is another receipt, and stays. Nobody else removes meanwhile, and nobody
+        ever writes over an instance, so what is looked at is what is removed.
+
+        Raises
+        ------
+        StorageFailed
+        """
+        folders = set()
+        with translated(), locked(self._root / "instances"):
+            for file_key, received_at in receipts:
+                path = self.path(file_key)
+                folders.add(path.parent)  # also of those that are gone: whoever removed them may not have come to this
+                if self._is_of(path, received_at):
+                    path.unlink()
+            for folder in sorted(folders):
+                sync_folder(folder)
+
+    def _is_of(self, path: Path, received_at: datetime) -> bool:
+        try:
+            return _read_receipt(self._root, path).received_at == received_at
+        except NotFound:
+            return False
+        except InstanceUnreadable:
+            return True  # damaged since it was received; what has just come is not
 
 
 class FileDraft:
@@ -155,9 +240,11 @@ class FileDraft:
             self._file.write(chunk)
         self._hash.update(chunk)
 
-    def dataset(self) -> AbstractContextManager[memoryview]:
-        """The dataset written so far, to look at."""
-        return self._file.view(self._head_bytes)
+    @contextmanager
+    def dataset(self) -> Iterator[memoryview]:
+        """The dataset written so far, to look at; raises StorageFull or StorageFailed."""
+        with translated(), self._file.view(self._head_bytes) as view:
+            yield view
 
     def commit(
         self, study_instance_uid: StudyUid, series_instance_uid: SeriesUid, received_at: datetime
@@ -212,23 +299,27 @@ class FileDraft:
         self._file.sync()
         self._path.replace(folder / f"{target.parent.name}{target.stem}-{receipt.sha256}.dcm")
         sync_folder(folder)
-        raise InstanceConflict(f"other content is stored with this UID: {stored.sha256}, refused {receipt.sha256}")
+        raise InstanceConflict(stored_sha256=stored.sha256, refused_sha256=receipt.sha256)
 
     def _receipt(self, study: StudyUid, series: SeriesUid, received_at: datetime) -> Receipt:
-        digest = hashlib.sha256(self._request.sop_instance_uid.encode()).hexdigest()
         return Receipt(
             study_instance_uid=study,
             series_instance_uid=series,
             sop_instance_uid=InstanceUid(self._request.sop_instance_uid),
             sop_class_uid=self._request.sop_class_uid,
             transfer_syntax_uid=self._request.transfer_syntax_uid,
-            file_key=f"instances/{digest[:2]}/{digest[2:]}.dcm",
+            file_key=_key_of(self._request.sop_instance_uid),
             size_bytes=self._file.size_bytes - self._head_bytes,
             sha256=self._hash.hexdigest(),
             calling_ae_title=self._request.calling_ae_title,
             peer_address=self._request.peer_address,
             received_at=received_at,
         )
+
+
+def _key_of(sop_instance_uid: str) -> str:
+    digest = hashlib.sha256(sop_instance_uid.encode()).hexdigest()
+    return f"instances/{digest[:2]}/{digest[2:]}.dcm"
 
 
 def _read_receipt(root: Path, path: Path) -> Receipt:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from inference.findings import ModelUse
+from pacs_node.domain.commitment import CommitmentState, Reference
 from pacs_node.domain.delivery import DeliveryState
-from pacs_node.domain.identifiers import DeliveryId, InstanceUid, JobId, SeriesUid, StudyId, StudyUid
+from pacs_node.domain.identifiers import CommitmentId, DeliveryId, InstanceUid, JobId, SeriesUid, StudyId, StudyUid
 from pacs_node.domain.job import JobState
 from pacs_node.domain.rule import Reason
+from pacs_node.domain.shipment import Part
 from pacs_node.domain.study import StudyState
 
 
@@ -24,6 +26,11 @@ class Study:
     first_received_at: datetime
     last_received_at: datetime
     settle_at: datetime
+    checks: int
+    check_until: datetime | None
+    attempt: int
+    strikes: int
+    next_at: datetime | None
     instance_count: int
 
 
@@ -39,6 +46,29 @@ class Instance:
     calling_ae_title: str
     received_at: datetime
     is_own_result: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a study has come.
+
+    Parameters
+    ----------
+    received, promised : instances without results of this node, and those of them that a sender was told we keep
+    expected, missing : instances at the PACS, and those of them that are not here; None if it did not say
+    jobs, analysed : how many, and how many of them have a result
+    deliveries, delivered, committed : how many, those that their destinations have accepted, and have committed to
+    """
+
+    received: int
+    promised: int
+    expected: int | None
+    missing: int | None
+    jobs: int
+    analysed: int
+    deliveries: int
+    delivered: int
+    committed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +95,16 @@ class NewJob:
     model_digest: str
     destinations: tuple[str, ...]
     reasons: tuple[Reason, ...]
+    is_stat: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job; `findings_key` is set once it is analysed."""
+    """A job; `findings_key` is set once it is analysed, `composed` names the parts of its result.
+
+    `created_at` is when it was planned; `inputs_received_at` is set where its instances were deleted since, to when the
+    last of them had arrived.
+    """
 
     id: JobId
     study_id: StudyId
@@ -81,23 +116,28 @@ class Job:
     models: tuple[ModelUse, ...]
     destinations: tuple[str, ...]
     reasons: tuple[Reason, ...]
+    is_stat: bool
     state: JobState
     attempt: int
+    strikes: int
     next_at: datetime | None
     findings_key: str | None
+    composed: tuple[Part, ...]
     supersedes_job_id: JobId | None
+    inputs_received_at: datetime | None
     created_at: datetime
     finished_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredResult:
-    """One instance of a result."""
+    """One instance of a result; `deleted_at` is set where its file is gone."""
 
     role: str
     sop_class_uid: str
     sop_instance_uid: InstanceUid
     file_key: str
+    deleted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +149,48 @@ class Delivery:
     destination: str
     state: DeliveryState
     attempt: int
+    strikes: int
     next_at: datetime | None
     delivered_at: datetime | None
+    is_held: bool
+    sent: tuple[Reference, ...] = ()
+    transaction_uid: str | None = None
+    asks: int = 0
+    resends: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What has to be on disk of an instance that the index names."""
+
+    sop_class_uid: str
+    file_key: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commitment:
+    """A sender's request to keep instances."""
+
+    id: CommitmentId
+    transaction_uid: str
+    calling_ae_title: str
+    references: tuple[Reference, ...]
+    state: CommitmentState
+    attempt: int
+    strikes: int
+    next_at: datetime | None
+    requested_at: datetime
+    reported_at: datetime | None
+    failed_count: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Support:
+    """SOP Class UIDs that a destination is known not to take."""
+
+    refused: tuple[str, ...]
+    learned_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

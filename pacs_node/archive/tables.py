@@ -25,6 +25,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData(
@@ -62,6 +63,18 @@ def _uid(name: str, **options: Any) -> Column[str]:
     return Column(name, String(64), nullable=False, **options)
 
 
+def _tries() -> tuple[Column[Any], ...]:
+    """Of every table whose rows workers take: how often it was tried, by whom it is now, and when it may be next."""
+    return (
+        Column("attempt", Integer, nullable=False, default=0),
+        Column("strikes", Integer, nullable=False, default=0),
+        Column("lease_until", Utc),
+        Column("lease_holder", String(128)),
+        Column("next_at", Utc),
+        Column("rung_at", Utc),
+    )
+
+
 study = Table(
     "study",
     metadata,
@@ -72,8 +85,21 @@ study = Table(
     Column("first_received_at", Utc, nullable=False),
     Column("last_received_at", Utc, nullable=False),
     Column("settle_at", Utc, nullable=False),
-    Column("rung_at", Utc),
+    Column("checks", Integer, nullable=False, server_default="0"),
+    Column("check_until", Utc),
+    *_tries(),
     Index(None, "state", "settle_at"),
+)
+
+expectation = Table(
+    "expectation",
+    metadata,
+    _id(),
+    _of("study"),
+    _uid("series_instance_uid"),
+    Column("instance_count", Integer, nullable=False),
+    Column("counted_at", Utc, nullable=False),
+    UniqueConstraint("study_id", "series_instance_uid"),
 )
 
 study_event = Table(
@@ -84,6 +110,8 @@ study_event = Table(
     Column("at", Utc, nullable=False),
     Column("event", String(16), nullable=False),
     Column("state", String(16), nullable=False),
+    Column("code", String(64)),
+    Column("text", Text),
 )
 
 series = Table(
@@ -92,6 +120,7 @@ series = Table(
     _id(),
     _of("study"),
     _uid("series_instance_uid"),
+    Column("deleted_count", Integer, nullable=False, server_default="0"),
     UniqueConstraint("study_id", "series_instance_uid"),
 )
 
@@ -110,6 +139,15 @@ instance = Table(
     Column("peer_address", String(64), nullable=False),
     Column("received_at", Utc, nullable=False),
     Column("is_own_result", Boolean, nullable=False),
+    Column("committed_at", Utc),
+)
+
+removal = Table(
+    "removal",
+    metadata,
+    _id(),
+    Column("file_key", String(128), nullable=False, index=True),
+    Column("received_at", Utc, nullable=False),
 )
 
 decision = Table(
@@ -138,13 +176,12 @@ job = Table(
     Column("destinations", JSON, nullable=False),
     Column("reasons", JSON, nullable=False),
     Column("state", String(16), nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("lease_until", Utc),
-    Column("lease_holder", String(128)),
-    Column("next_at", Utc),
-    Column("rung_at", Utc),
+    *_tries(),
     Column("findings_key", String(128)),
+    Column("composed", JSON),
+    Column("is_stat", Boolean, nullable=False, server_default=false()),
     Column("supersedes_job_id", Integer, ForeignKey("job.id")),
+    Column("inputs_received_at", Utc),
     Column("created_at", Utc, nullable=False),
     Column("finished_at", Utc),
     UniqueConstraint("study_id", "rule", "input_digest", "model_digest"),
@@ -193,6 +230,7 @@ result = Table(
     _uid("sop_instance_uid", index=True),
     Column("file_key", String(128), nullable=False),
     Column("composed_at", Utc, nullable=False),
+    Column("deleted_at", Utc),
     UniqueConstraint("job_id", "sop_instance_uid"),
 )
 
@@ -203,12 +241,13 @@ delivery = Table(
     _of("job"),
     Column("destination", String(64), nullable=False),
     Column("state", String(16), nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("lease_until", Utc),
-    Column("lease_holder", String(128)),
-    Column("next_at", Utc),
-    Column("rung_at", Utc),
+    *_tries(),
     Column("delivered_at", Utc),
+    Column("is_held", Boolean),
+    Column("sent", JSON),
+    Column("transaction_uid", String(64), unique=True),
+    Column("asks", Integer, nullable=False, server_default="0"),
+    Column("resends", Integer, nullable=False, server_default="0"),
     UniqueConstraint("job_id", "destination"),
     Index(None, "state", "next_at"),
 )
@@ -223,4 +262,51 @@ delivery_event = Table(
     Column("state", String(16), nullable=False),
     Column("code", String(64)),
     Column("text", Text),
+)
+
+commitment = Table(
+    "commitment",
+    metadata,
+    _id(),
+    _uid("transaction_uid"),
+    Column("calling_ae_title", String(16), nullable=False),
+    Column("peer_address", String(64), nullable=False),
+    Column("references", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    *_tries(),
+    Column("requested_at", Utc, nullable=False),
+    Column("reported_at", Utc),
+    Column("failed_count", Integer),
+    UniqueConstraint("calling_ae_title", "transaction_uid"),
+    Index(None, "state", "next_at"),
+)
+
+commitment_event = Table(
+    "commitment_event",
+    metadata,
+    _id(),
+    _of("commitment", index=True),
+    Column("at", Utc, nullable=False),
+    Column("event", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("code", String(64)),
+    Column("text", Text),
+)
+
+destination_support = Table(
+    "destination_support",
+    metadata,
+    _id(),
+    Column("destination", String(64), nullable=False, unique=True),
+    Column("endpoint", String(512), nullable=False),
+    Column("refused", JSON, nullable=False),
+    Column("learned_at", Utc, nullable=False),
+)
+
+sender = Table(
+    "sender",
+    metadata,
+    _id(),
+    Column("calling_ae_title", String(16), nullable=False, unique=True),
+    Column("served_at", Utc, nullable=False),
 )

@@ -14,7 +14,7 @@ import typer
 from inference.errors import InferenceError
 from pacs_node.errors import ConfigInvalid, NodeError
 
-NOUNS = ("node", "study", "job", "rule", "series", "result", "model", "demo")
+NOUNS = ("node", "config", "study", "job", "rule", "series", "result", "destination", "retention", "model", "demo")
 USAGE = 2
 
 

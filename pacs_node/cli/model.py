@@ -25,14 +25,6 @@ use it, while jobs that were planned with the old one end on the old one. `rollb
 app = typer.Typer(no_args_is_help=True, help=HELP)
 COLUMNS = ("system", "version", "model", "state", "served")
 Name = Annotated[str, typer.Argument(metavar="SYSTEM", help="A system, as `model list` shows it, for example jnsc.")]
-Header = Annotated[
-    str,
-    typer.Option(
-        envvar="TRITON_CONTROL_HEADER",
-        metavar="NAME:VALUE",
-        help="Opens a Triton whose model control is restricted, for example triton-grpc-protocol-admin:SECRET.",
-    ),
-]
 
 
 @app.callback()
@@ -61,7 +53,6 @@ def publish(
         typer.Argument(metavar="DIR", exists=True, file_okay=False, help="What `pulmonode-train export RUN DIR` made."),
     ],
     config: ConfigFile = None,
-    control_header: Header = "",
     as_json: AsJson = False,
 ) -> None:
     """Check a release, load it beside the active version and let it prove itself there; it is not yet active.
@@ -69,7 +60,7 @@ def publish(
     Its files, contracts and golden cases are checked before anything is touched. What is refused leaves nothing
     behind, and what is served goes on. Then: `pulmonode model promote SYSTEM`.
     """
-    repository, live, tell = _opened(config, control_header, as_json=as_json)
+    repository, live, tell = _opened(config, as_json=as_json)
     done = steps.publish(repository, live, directory, tell)
     tell(f"Published. To use it: pulmonode model promote {done.system}")
     _show(done, as_json=as_json)
@@ -80,7 +71,6 @@ def promote(
     system: Name,
     version: Annotated[int | None, typer.Argument(help="Its number; the newest if it is not given.")] = None,
     config: ConfigFile = None,
-    control_header: Header = "",
     as_json: AsJson = False,
 ) -> None:
     """Make a version active, if the live server reproduces its golden cases now.
@@ -88,24 +78,22 @@ def promote(
     Studies that were planned before end on the version that they were planned with. To go back:
     `pulmonode model rollback SYSTEM`.
     """
-    repository, live, tell = _opened(config, control_header, as_json=as_json)
+    repository, live, tell = _opened(config, as_json=as_json)
     _show(steps.promote(repository, live, system, version, tell), as_json=as_json)
 
 
 @app.command()
-def rollback(system: Name, config: ConfigFile = None, control_header: Header = "", as_json: AsJson = False) -> None:
+def rollback(system: Name, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Make the version that was active before active again, at once and whether or not the server answers."""
-    repository, live, tell = _opened(config, control_header, as_json=as_json)
+    repository, live, tell = _opened(config, as_json=as_json)
     _show(steps.rollback(repository, live, system, tell), as_json=as_json)
 
 
-def _opened(path: Path | None, header: str, *, as_json: bool) -> tuple[ModelRepository, Live, Tell]:
+def _opened(path: Path | None, *, as_json: bool) -> tuple[ModelRepository, Live, Tell]:
     config = configured(path)
     repository = ModelRepository(config.models)
-    name, _, value = header.partition(":")
-    if header and not (name.strip() and value.strip()):
-        raise typer.BadParameter("expected NAME:VALUE", param_hint="--control-header")
-    headers = {name.strip().lower(): value.strip()} if header else None
+    name, _, value = config.triton.control_header.partition(":")
+    headers = {name.strip().lower(): value.strip()} if value else None
     return repository, steps.live_of(config, repository, headers), _nobody if as_json else say
 
 

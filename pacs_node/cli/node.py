@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from dataclasses import asdict
@@ -21,6 +22,7 @@ def up(config: ConfigFile = None) -> None:
     """Run the whole node in the foreground: SCP, workers and, where it is embedded, Triton. Ctrl-C stops it."""
     from pacs_node.processes import up as everything
 
+    _keep_private()
     everything.up(configured(config), config, _stop_event())
 
 
@@ -29,6 +31,7 @@ def serve(config: ConfigFile = None) -> None:
     """Only receive: the SCP, the index and the sweep. Several may run beside `node work` on other machines."""
     from pacs_node.processes import serve as receiving
 
+    _keep_private()
     receiving.serve(configured(config), _stop_event())
 
 
@@ -40,7 +43,8 @@ def work(
     """Only work: plan, analyse, compose and deliver what was received."""
     from pacs_node.processes import work as working
 
-    working.work(configured(config), tuple(queue or ()))
+    _keep_private()
+    working.work(configured(config), queue or working.ALL_QUEUES, _stop_event())
 
 
 @app.command()
@@ -71,6 +75,19 @@ def status(config: ConfigFile = None, as_json: AsJson = False) -> None:
             "delivery_states": machine.count_states(tx, machine.DELIVERIES),
         }
     show_json(facts) if as_json else show_facts(facts)
+
+
+@app.command()
+def conformance(config: ConfigFile = None) -> None:
+    """Print the DICOM conformance statement of this configuration as Markdown."""
+    from pacs_node.conformance import statement
+
+    typer.echo(statement(configured(config)), nl=False)
+
+
+def _keep_private() -> None:
+    """Write for the user of the node, and its group to read, here and in all children: instances name patients."""
+    os.umask(0o027)
 
 
 def _stop_event() -> threading.Event:

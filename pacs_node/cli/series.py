@@ -18,7 +18,9 @@ from inference.series import SeriesHeader, find_files, read_headers
 from inference.triton import TritonPredictor
 from pacs_node.cli.options import AsJson, ConfigFile, Directory, configured
 from pacs_node.config import Config
+from pacs_node.domain.document import DocumentRole
 from pacs_node.domain.rule import Rule
+from pacs_node.domain.shipment import PROFILES, roles_of
 from pacs_node.printing import say, show_json, show_rows
 from pacs_node.steps import plan
 from pacs_node.steps.offline import Analysis, analyse_series
@@ -40,10 +42,12 @@ def analyse(
     triton: Annotated[str, typer.Option(help="host:port of a Triton server; else ONNX Runtime in this process.")] = "",
     every: Annotated[bool, typer.Option("--every", help="Every series, not only those that a rule chooses.")] = False,
     pipeline: Annotated[str, typer.Option(help="Pipeline to use instead of the one that the rule names.")] = "",
+    profile: Annotated[list[str], typer.Option(help="Documents to write, or a profile; may be repeated.")] = ["seg+sr"],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
     """Find nodules in the chest CTs of a folder; write SEG, SR and pictures. Exits with 1 if there is no answer."""
     settings = configured(config)
+    roles = _roles(profile)
     models = ModelRepository(settings.models)
     rules = [dataclasses.replace(r, pipeline=pipeline, segmentation="", malignancy="") for r in settings.rule]
     settings = dataclasses.replace(settings, rule=tuple(rules)) if pipeline else settings
@@ -54,10 +58,18 @@ def analyse(
     for number, (header, rule) in enumerate(chosen, start=1):
         place = out if len(chosen) == 1 else out / f"series-{number}"
         with Console(stderr=True).status(f"series {number} of {len(chosen)}: {header.slice_count} slices"):
-            analyses.append(analyse_series(header, pipeline_chosen(models, rule), predictor, place))
+            analyses.append(analyse_series(header, pipeline_chosen(models, rule), predictor, place, roles))
     _show(analyses, as_json=as_json)
     if not any(analysis.result for analysis in analyses):
         raise typer.Exit(1)
+
+
+def _roles(profile: list[str]) -> tuple[DocumentRole, ...]:
+    try:
+        return roles_of(profile)
+    except ValueError:
+        known = ", ".join((*PROFILES, *DocumentRole))
+        raise typer.BadParameter(f"none of {known}", param_hint="--profile") from None
 
 
 def _chosen(
@@ -100,6 +112,8 @@ def _show(analyses: list[Analysis], *, as_json: bool) -> None:
         show_rows(rows, as_json=False, title="Findings (research use only)", empty="No nodule was found.")
         for reason in analysis.reasons:
             say(f"Not analysed: {reason.text} [{reason.code}]")
+        for limit in analysis.result.limits if analysis.result else ():
+            say(f"Limited: {limit.text} [{limit.code}]")
         for path in analysis.files:
             say(str(path))
 
@@ -109,6 +123,7 @@ def _facts(analysis: Analysis) -> dict[str, Any]:
         "series_instance_uid": analysis.series.series_instance_uid,
         "analysed": analysis.result is not None,
         "reasons": [asdict(reason) for reason in analysis.reasons],
+        "limits": [asdict(limit) for limit in (analysis.result.limits if analysis.result else ())],
         "models": [asdict(use) for use in (analysis.result.models if analysis.result else ())],
         "findings": [_finding(finding) for finding in (analysis.result.findings if analysis.result else ())],
         "files": [str(path) for path in analysis.files],

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pacs_node.archive.queries import deliveries, jobs, machine, studies
+from pacs_node.archive.queries import deliveries, jobs, machine, progress, studies
 from pacs_node.archive.records import Job
 from pacs_node.cli.options import AsJson, ConfigFile, Limit, opened
 from pacs_node.domain.identifiers import StudyUid
@@ -40,6 +40,7 @@ def show(uid: Uid, config: ConfigFile = None, as_json: AsJson = False) -> None:
         show_json(facts)
         return
     show_facts(facts["study"], title="Study")
+    show_facts(_in_words(facts["progress"]), title="Progress")
     show_rows(facts["decisions"], as_json=False, title="Decisions", empty="No decision yet.")
     for job in facts["jobs"]:
         show_facts(
@@ -73,6 +74,7 @@ def _whole(node: Node, uid: StudyUid) -> dict[str, Any]:
         study = studies.find(tx, uid)
         return {
             "study": asdict(study),
+            "progress": asdict(progress.of_study(tx, study.id)),
             "instances": [instance.sop_instance_uid for instance in studies.instances(tx, study.id)],
             "decisions": [
                 asdict(decided) | {"reasons": [f"{reason.text} [{reason.code}]" for reason in decided.reasons]}
@@ -81,6 +83,18 @@ def _whole(node: Node, uid: StudyUid) -> dict[str, Any]:
             "jobs": [whole_job(tx, job) for job in jobs.of_study(tx, study.id)],
             "history": [_event(event) for event in machine.history(tx, machine.STUDIES, study.id)],
         }
+
+
+def _in_words(numbers: dict[str, Any]) -> dict[str, str]:
+    """Received, expected, analysed, delivered, committed, as a person reads them."""
+    expected = f"{numbers['expected']} instances; {numbers['missing'] or 'none'} of them missing"
+    return {
+        "received": f"{numbers['received']} instances; {numbers['promised']} of them committed to their sender",
+        "expected": "not known: no PACS was asked, or none answered" if numbers["expected"] is None else expected,
+        "analysed": f"{numbers['analysed']} of {numbers['jobs']} jobs",
+        "delivered": f"{numbers['delivered']} of {numbers['deliveries']} deliveries",
+        "committed": f"{numbers['committed']} of {numbers['deliveries']} deliveries",
+    }
 
 
 def whole_job(tx: Any, job: Job) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pacs_node.demo.truth import compared, read_truth
 from pacs_node.dimse import scu
 from pacs_node.domain.delivery import DeliveryState
 from pacs_node.domain.identifiers import StudyUid
-from pacs_node.domain.job import JobState
+from pacs_node.domain.job import FINISHED, JobState
 from pacs_node.domain.study import StudyState
 from pacs_node.errors import NodeError, NotFound
 from pacs_node.node import Node, build, peer_of
@@ -138,13 +138,14 @@ def _progress(node: Node, uid: StudyUid) -> tuple[str, bool, records.Job | None]
         of_study = jobs.of_study(tx, study.id)
         sent = deliveries.of_job(tx, of_study[-1].id) if of_study else ()
     if study.state is not StudyState.PLANNED:
-        return {StudyState.RECEIVING: "settling", StudyState.SETTLED: "planning"}[study.state], False, None
+        stage = {StudyState.RECEIVING: "settling", StudyState.QUARANTINED: "quarantined"}.get(study.state, "planning")
+        return stage, study.state is StudyState.QUARANTINED, None
     if not of_study:
         return "no job", True, None
     job = of_study[-1]
     if job.state is JobState.FAILED:
         return "failed", True, job
-    if job.state is not JobState.DONE:
+    if job.state not in FINISHED:
         names = {JobState.QUEUED: "waiting for a worker", JobState.RUNNING: "finding nodules"}
         return names.get(job.state, "writing SEG and SR"), False, job
     if all(delivery.state in ENDED for delivery in sent):

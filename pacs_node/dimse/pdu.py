@@ -10,6 +10,8 @@ import socket
 import struct
 from collections.abc import Iterator
 
+from pacs_node.errors import PduInvalid
+
 P_DATA = 0x04
 RELEASE_REQUEST = 0x05
 RELEASE_RESPONSE = 0x06
@@ -23,10 +25,6 @@ _HEADER_BYTES = 6
 _LONGEST_BYTES = 1 << 20
 """No PDU may be longer, unless we advertised more: an association request with 128 contexts has less."""
 _BUFFER_BYTES = 2 * (131072 + _HEADER_BYTES)
-
-
-class PduInvalid(Exception):
-    """The peer sent bytes that are no PDU, or one that is too long."""
 
 
 class PduStream:
@@ -81,6 +79,8 @@ class PduStream:
 def fragments(pdu: memoryview) -> Iterator[tuple[int, int, memoryview]]:
     """Presentation context, message control header and bytes of every fragment in a P-DATA-TF; raises PduInvalid."""
     at, end = _HEADER_BYTES, len(pdu)
+    if at == end:  # PS3.8 section 9.3.5: one or more fragments
+        raise PduInvalid
     while at < end:
         if at + 6 > end:
             raise PduInvalid

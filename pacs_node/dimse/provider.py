@@ -2,10 +2,12 @@
 
 The library keeps the state machine, the negotiation, and every service but C-STORE. What is replaced, and why:
 
-- reading: whole PDUs from a bounded buffer, never blocking inside one, so that the library's timers are looked at
-  once a second whatever a peer does; P-DATA goes to the `lane`
+- reading: whole PDUs from a bounded buffer, never blocking inside one; P-DATA goes to the `lane`
+- timing: a watchdog, looked at once a second whatever a peer does, instead of the library's timers, which any PDU
+  restarts and the clock of the machine moves
 - waiting: both threads sleep until there is something to do; the library wakes each of them every millisecond
-- closing: a socket is closed also if the peer has reset it, and a draft is discarded however an association ends
+- closing: a socket is closed also if the peer has reset it or one of the threads has failed, and a draft is discarded
+  however an association ends
 
 Called from `scp`.
 """
@@ -16,9 +18,11 @@ import os
 import queue
 import select
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -27,21 +31,28 @@ from pynetdicom import pdu_primitives
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.fsm import TRANSITION_TABLE
 from pynetdicom.transport import AssociationSocket
 
+from pacs_node.dimse.commitment import PUSH_MODEL, CommitmentService
 from pacs_node.dimse.lane import Context, Lane, Sender
-from pacs_node.dimse.pdu import P_DATA, PduInvalid, PduStream
-from pacs_node.domain.instance import Inbox
+from pacs_node.dimse.pdu import ABORT, P_DATA, PduStream
+from pacs_node.dimse.secure import SecureSocket
+from pacs_node.domain.patience import Watchdog
+from pacs_node.errors import AssociationStalled, NodeError, PduInvalid
 
 OnEvent = Callable[[str, dict[str, object]], None]
 
 TURN_S = 1.0
-"""The timers of an association are looked at at least that often."""
+"""The watchdog of an association is looked at at least that often."""
 _MOST_WAITING = 32
 """Messages other than C-STORE that wait for their service; more stay in the socket."""
+_ABORT_BY_PROVIDER = bytes([ABORT, 0, 0, 0, 0, 4, 0, 0, 2, 0])
 _ESTABLISHED = "Sta6"
 _AWAITING_CLOSE = "Sta13"
 _CLOSED, _INVALID_PDU = "Evt17", "Evt19"
+_NOT_NOW = ("AA-1", "AA-8")
+"""Actions of the state machine for PDUs that must not come in its state (PS3.8 section 9.2.1): it aborts."""
 
 
 class NodeAssociation(Association):  # type: ignore[misc]
@@ -49,21 +60,28 @@ class NodeAssociation(Association):  # type: ignore[misc]
 
     Parameters
     ----------
-    server : of the library; the association answers with its AE title and contexts
+    listener : of `scp`; the association answers with its AE title, and takes its places, limits and clock
     connection : accepted from the peer
-    inbox, on_event : as in `scp.serve`
+    opened_s : when that was, by the clock of the listener
+
+    Attributes
+    ----------
+    is_admitted : whether it has one of the places that there are for associations
     """
 
-    def __init__(self, server: Any, connection: socket.socket, inbox: Inbox, on_event: OnEvent) -> None:
-        super().__init__(server.ae, MODE_ACCEPTOR)
-        self._server = server
-        self._on_event = on_event
-        self._opened_s = time.monotonic()
+    def __init__(self, listener: Any, connection: socket.socket, opened_s: float) -> None:
+        super().__init__(listener.ae, MODE_ACCEPTOR)
+        self._server = listener
+        self._clock = listener.clock
+        self._opened_s = opened_s
+        self.is_admitted = False
         self._reactor_checkpoint = _Checkpoint()
         self.dimse.msg_queue = _RingingQueue(self._reactor_checkpoint.ring)
-        self.lane = Lane(self, inbox, on_event)
-        self.dul = _Provider(self, self._reactor_checkpoint.ring)
-        self.acse_timeout, self.network_timeout = server.ae.acse_timeout, server.ae.network_timeout
+        services = {} if listener.desk is None else {PUSH_MODEL: CommitmentService(self, listener.desk)}
+        self.lane = Lane(self, listener.inbox, listener.limits, listener.on_event, services)
+        watchdog = Watchdog(listener.settings.patience, self._opened_s)
+        self.dul = _Provider(self, self._reactor_checkpoint.ring, watchdog, self._clock)
+        self.acse_timeout = self.network_timeout = None  # the watchdog sees to both
         self.set_socket(_Socket(self, client_socket=connection))
 
     @cached_property
@@ -89,21 +107,49 @@ class NodeAssociation(Association):  # type: ignore[misc]
         """Send bytes to the peer now; only from the thread that reads."""
         self.dul.socket.send(pdu)
 
+    def post(self, message: Sequence[bytes]) -> None:
+        """Let the thread that reads send these PDUs, with nothing between them; from any thread."""
+        self.dul.post(message)
+
     def pass_on(self, context_id: int, fragment: bytes) -> None:
-        """Give the library a fragment of a message that is not a C-STORE."""
+        """Give the library a fragment of a message that is not a C-STORE; raises PduInvalid."""
         primitive = pdu_primitives.P_DATA()
         primitive.presentation_data_value_list = [[context_id, fragment]]
-        self.dimse.receive_primitive(primitive)
+        try:
+            self.dimse.receive_primitive(primitive)
+        except Exception as error:  # the library raises anything when it decodes what is malformed
+            raise PduInvalid from error
 
-    def ended(self, failure: Exception | None) -> None:
-        """Tell what became of the association; called once, when nothing more can come."""
+    def admit(self) -> bool:
+        """Take one of the places for associations; whether there was one."""
+        return bool(self._server.admits(self))
+
+    def run_reactor(self) -> None:
+        """The library's thread that negotiates and serves; whatever ends it, the connection does not stay open."""
+        try:
+            super().run_reactor()
+        except Exception as error:  # noqa: BLE001 - a hostile peer must not end more than its own association
+            self.dul.fail(error)
+            if not self._started_dul:
+                self.dul.end()
+
+    def _serve_request(self, message: Any, context_id: int) -> None:
+        """Serve it; the library would leave a message that is no request without an answer."""
+        if not message.is_valid_request:
+            raise PduInvalid
+        super()._serve_request(message, context_id)
+        if self.dimse.msg_queue.empty():
+            self.lane.served()
+
+    def ended(self, code: str | None) -> None:
+        """Tell what became of the association, and why; called once, when nothing more can come."""
         known: dict[str, object] = {}
         if self.requestor.primitive is not None:
             sender = self.sender
             known = {"calling_ae_title": sender.calling_ae_title, "called_ae_title": sender.called_ae_title}
-        if failure is not None:
-            known["code"] = type(failure).__name__
-        self._on_event(
+        if code is not None:
+            known["code"] = code
+        self._server.on_event(
             "association_ended",
             {
                 **known,
@@ -111,7 +157,7 @@ class NodeAssociation(Association):  # type: ignore[misc]
                 "outcome": self._outcome(),
                 "instances": self.lane.instances,
                 "bytes": self.lane.bytes,
-                "duration_s": round(time.monotonic() - self._opened_s, 3),
+                "duration_s": round(self._clock() - self._opened_s, 3),
             },
         )
 
@@ -126,36 +172,88 @@ class NodeAssociation(Association):  # type: ignore[misc]
 class _Provider(DULServiceProvider):  # type: ignore[misc]
     """The thread that reads the connection and runs the library's state machine."""
 
-    def __init__(self, association: NodeAssociation, ring: Callable[[], None]) -> None:
+    def __init__(
+        self, association: NodeAssociation, ring: Callable[[], None], watchdog: Watchdog, clock: Callable[[], float]
+    ) -> None:
         super().__init__(association)
         self.daemon = True
         self._run_loop_delay = 0
+        self._watchdog = watchdog
+        self._clock = clock
+        self._is_established = False
+        self._failure: Exception | None = None
+        self._code: str | None = None
         self._alarm = _Alarm()
-        self._ring = ring
+        self._posted: deque[Sequence[bytes]] = deque()
         self.to_provider_queue = _RingingQueue(self._alarm.ring)
         self.to_user_queue = _RingingQueue(ring)
         self._pdus = PduStream(association.ae.maximum_pdu_size)
 
+    def fail(self, error: Exception) -> None:
+        """End the association, because another of its threads has met this."""
+        self._failure = error
+        self._alarm.ring()
+
+    def post(self, message: Sequence[bytes]) -> None:
+        """Send PDUs in the next turn, as long as the association stands."""
+        self._posted.append(message)
+        self._alarm.ring()
+
+    def end(self) -> None:
+        """Give everything back; nothing more comes from this connection, and nothing goes to it."""
+        self._kill_thread = True
+        self.assoc.lane.close()
+        self.socket._shutdown_socket()
+        self._alarm.close()
+        self._pdus.close()
+        self.assoc.ended(self._code)
+        self.to_user_queue.put(None)  # whoever waits for the peer waits no longer
+
     def run_reactor(self) -> None:
-        failure: Exception | None = None
         try:
             super().run_reactor()
         except Exception as error:  # noqa: BLE001 - a hostile peer must not end more than its own association
-            failure = error
+            self._blame(error)
+            self.socket.send(_ABORT_BY_PROVIDER)
         finally:
-            self._kill_thread = True
-            self.assoc.lane.close()
-            self.socket._shutdown_socket()
-            self._alarm.close()
-            self._pdus.close()
-            self.assoc.ended(failure)
-            self.to_user_queue.put(None)  # whoever waits for the peer waits no longer
+            self.end()
 
     def _is_transport_event(self) -> bool:
+        try:
+            if self._failure is not None:
+                raise self._failure
+            if self._has_stalled():
+                raise AssociationStalled
+            return self._is_pdu_taken()
+        except Exception as error:
+            self._blame(error)
+            raise  # the library aborts the association
+
+    def _blame(self, error: Exception) -> None:
+        """Remember the first cause; what is still sent, an abort, must not wait for a peer that does not read."""
+        self._code = self._code or (error.code if isinstance(error, NodeError) else "node.unexpected")
+        if self.socket.socket is not None:
+            self.socket.socket.settimeout(TURN_S)
+
+    def _has_stalled(self) -> bool:
+        self._is_established |= self.state_machine.current_state == _ESTABLISHED
+        lane = self.assoc.lane
+        return self._watchdog.is_over(self._is_established + lane.messages, lane.received_bytes, self._clock())
+
+    def _process_recv_primitive(self) -> bool:
+        if self.state_machine.current_state == _AWAITING_CLOSE:  # what was to be sent comes too late, and has no event
+            while not self.to_provider_queue.empty():
+                self.to_provider_queue.get()
+        return bool(super()._process_recv_primitive())
+
+    def _is_pdu_taken(self) -> bool:
         """Take the PDUs that have arrived; wait for more if there is nothing else to do. True if one was complete."""
         connection = self.socket.socket
         if connection is None or not self.event_queue.empty():
             return False
+        while self._posted and self.state_machine.current_state == _ESTABLISHED:
+            for pdu in self._posted.popleft():
+                self.socket.send(pdu)
         if self.assoc.dimse.msg_queue.qsize() > _MOST_WAITING:
             self._alarm.wait_for(None, TURN_S)
             return False
@@ -171,13 +269,19 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
     def _await_close(self, connection: socket.socket) -> None:
         """Let the peer close first, so that it reads what was sent last; but not for long, whatever it sends."""
         deadline_s = time.monotonic() + TURN_S
-        while self._alarm.wait_for(connection, max(deadline_s - time.monotonic(), 0)) and self._filled(connection):
+        while (
+            (remaining_s := deadline_s - time.monotonic()) > 0
+            and self._alarm.wait_for(connection, remaining_s)
+            and self._filled(connection)
+        ):
             self._pdus.drop()
         self.socket.close()
 
     def _filled(self, connection: socket.socket) -> bool:
         try:
             return self._pdus.fill(connection)
+        except ssl.SSLWantReadError:
+            return True
         except OSError:
             return False
 
@@ -188,19 +292,39 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
             while (pdu := self._pdus.next()) is not None:
                 has_taken = True
                 if pdu[0] != P_DATA or self.state_machine.current_state != _ESTABLISHED:
-                    decoded, event = self._decode_pdu(bytearray(pdu))
-                    self._recv_pdu.put(decoded)
-                    self.event_queue.put(event)
+                    self._decode(pdu)
                     break
                 self.assoc.lane.receive(pdu)
-        except PduInvalid:
-            self.event_queue.put(_INVALID_PDU)
-        except Exception:  # noqa: BLE001 - the library raises anything when it decodes what is malformed
+        except PduInvalid as error:
+            self._blame(error)
             self.event_queue.put(_INVALID_PDU)
         return has_taken
 
+    def _decode(self, pdu: memoryview) -> None:
+        try:
+            decoded, event = self._decode_pdu(bytearray(pdu))
+            decoded.to_primitive()  # the state machine would fail at it in the middle of a transition
+        except Exception as error:  # the library raises anything when it decodes what is malformed
+            raise PduInvalid from error
+        if TRANSITION_TABLE.get((event, self.state_machine.current_state)) in _NOT_NOW:
+            raise PduInvalid
+        self._recv_pdu.put(decoded)
+        self.event_queue.put(event)
+
 
 class _Socket(AssociationSocket):  # type: ignore[misc]
+    _has_failed = False
+
+    def send(self, bytestream: bytes) -> None:
+        """Send all of it within the time-out of the socket; a peer that did not read once is not waited for again."""
+        if self._has_failed or self.socket is None:
+            return
+        try:
+            self.socket.sendall(bytestream)
+        except OSError:
+            self._has_failed = True
+            self.event_queue.put(_CLOSED)
+
     def _shutdown_socket(self) -> None:
         if self.socket is not None:
             with suppress(OSError):
@@ -258,6 +382,8 @@ class _Alarm:
 
     def wait_for(self, connection: socket.socket | None, timeout_s: float) -> bool:
         """Whether the connection has something to read; returns early when rung."""
+        if isinstance(connection, SecureSocket) and connection.pending():
+            return True  # decrypted already, so there is nothing to be seen at the socket
         poll = select.poll()
         if connection is not None:
             poll.register(connection, select.POLLIN)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import ipaddress
 import socket
+import ssl
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +18,21 @@ from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
-from pacs_node.config import Caller
-from pacs_node.dimse.handlers import handle_requested
+from pacs_node.config import Caller, ScpTls
+from pacs_node.dimse.budget import Budget
+from pacs_node.dimse.commitment import PUSH_MODEL
+from pacs_node.dimse.handlers import handle_requested, is_within
+from pacs_node.dimse.lane import Limits
 from pacs_node.dimse.pdu import acknowledge_at_once, send_at_once
 from pacs_node.dimse.provider import NodeAssociation, OnEvent
+from pacs_node.dimse.secure import secured
+from pacs_node.domain.commitment import Desk
 from pacs_node.domain.identifiers import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from pacs_node.domain.instance import Inbox
+from pacs_node.domain.patience import Patience
+from pacs_node.domain.rate import RateLimit, Verdict
 from pacs_node.errors import ConfigInvalid
+from pacs_node.tls import fault_of, server_context
 
 __all__ = ["Caller", "ScpSettings", "Server", "serve"]
 
@@ -32,7 +42,10 @@ _POLL_S = 0.1
 _COLLECT_AFTER = 50
 """Ended associations of the library are garbage that refers to itself; it is collected after so many connections."""
 _SPARE_CONNECTIONS = 100
-"""So many more than associations are accepted, in order to reject them politely; beyond that they are closed."""
+"""So many connections more than associations are accepted: those that have not asked for one yet, or are rejected
+politely; beyond that they are closed."""
+_MEMORY_BYTES = 64 << 20
+"""Of all messages together that are kept in memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +57,12 @@ class ScpSettings:
     host, port : where; port 0 takes a free one
     maximum_associations : more are rejected, as transient
     maximum_pdu_bytes : of a P-DATA-TF, as advertised; at least 4096
+    tls : with it nothing but TLS is spoken
     callers : who may call, from where; empty for everybody
+    connections_per_minute, connection_burst : of one address, unless `callers` names it; 0 for no limit
     require_called_ae_title : reject associations for another AE title
-    handshake_s : from the connection to the association request
-    idle_s : without a whole PDU an association is aborted after that
+    maximum_instance_bytes : longer datasets are refused
+    patience : with slow peers; the promises are 30 s for a handshake and 60 s without progress
     """
 
     ae_title: str
@@ -55,10 +70,13 @@ class ScpSettings:
     port: int = 11112
     maximum_associations: int = 100
     maximum_pdu_bytes: int = 131072
+    tls: ScpTls | None = None
     callers: tuple[Caller, ...] = ()
+    connections_per_minute: int = 0
+    connection_burst: int = 0
     require_called_ae_title: bool = True
-    handshake_s: float = 25.0
-    idle_s: float = 55.0
+    maximum_instance_bytes: int = 4_000_000_000
+    patience: Patience = Patience()
 
 
 class Server:
@@ -79,6 +97,11 @@ class Server:
         """Connections that are open now."""
         return len(self._listener.ae.active_associations)
 
+    @property
+    def handshake_count(self) -> int:
+        """Connections that are in their TLS handshake now."""
+        return self._listener.handshakes
+
     def stop(self, grace_s: float = 5.0) -> None:
         """Take no more connections, give datasets that are being received some time to end, and abort the rest."""
         if not self._thread.is_alive():
@@ -95,28 +118,38 @@ class Server:
             association.join(timeout=grace_s)
 
 
-def serve(settings: ScpSettings, inbox: Inbox, on_event: OnEvent) -> Server:
+def serve(
+    settings: ScpSettings,
+    inbox: Inbox,
+    on_event: OnEvent,
+    *,
+    desk: Desk | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Server:
     """Listen, and put what is received into the inbox.
 
     Parameters
     ----------
     inbox : called from one thread per association
-    on_event : told of every association that ended and every instance that was refused; called from the same threads
+    on_event : told of every association that ended, every instance and every connection that was refused; called from
+        the same threads
+    desk : takes what is heard about storage commitment, called from the same threads; without it there is none
+    clock : seconds; for the watchdogs
 
     Raises
     ------
     ConfigInvalid : the settings cannot be used, or the port is taken
+    TlsInvalid : certificate, key or authorities cannot be used
     """
     _check(settings)
     _config.LOG_HANDLER_LEVEL = "none"  # the library's own handlers log what is in datasets
     entity = AE(ae_title=settings.ae_title)
-    entity.maximum_associations = settings.maximum_associations
+    entity.maximum_associations = sys.maxsize  # the library would count connections that have asked for nothing yet
     entity.maximum_pdu_size = settings.maximum_pdu_bytes
-    entity.acse_timeout, entity.network_timeout = settings.handshake_s, settings.idle_s
     entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     entity.implementation_version_name = IMPLEMENTATION_VERSION
     try:
-        return Server(_Listener(entity, settings, inbox, on_event))
+        return Server(_Listener(entity, settings, inbox, on_event, desk, clock))
     except OSError as error:
         raise ConfigInvalid(f"cannot listen on {settings.host}, port {settings.port}: {error.strerror}") from error
 
@@ -131,14 +164,37 @@ def _check(settings: ScpSettings) -> None:
             raise ConfigInvalid(f"scp, callers: {address!r} is neither an address nor a network") from error
 
 
+def _rate_limit(settings: ScpSettings) -> RateLimit | None:
+    if settings.connections_per_minute == 0:
+        return None
+    return RateLimit(per_minute=settings.connections_per_minute, burst=settings.connection_burst)
+
+
 class _Listener(ThreadedAssociationServer):  # type: ignore[misc]
     request_queue_size = _BACKLOG
     daemon_threads = True
 
-    def __init__(self, entity: AE, settings: ScpSettings, inbox: Inbox, on_event: OnEvent) -> None:
+    def __init__(
+        self,
+        entity: AE,
+        settings: ScpSettings,
+        inbox: Inbox,
+        on_event: OnEvent,
+        desk: Desk | None,
+        clock: Callable[[], float],
+    ) -> None:
         self.settings = settings
+        self.desk = desk
         self.inbox = inbox
         self.on_event = on_event
+        self.clock = clock
+        memory = Budget(_MEMORY_BYTES)
+        self.limits = Limits(maximum_instance_bytes=settings.maximum_instance_bytes, memory=memory)
+        self.tls = server_context(settings.tls) if settings.tls is not None else None
+        self.handshakes = 0
+        self._rate = _rate_limit(settings)
+        self._known = [address for caller in settings.callers for address in caller.addresses]
+        self._admission = threading.Lock()
         self._uncollected = 0
         contexts = [build_context(Verification)]
         address = (settings.host, settings.port)
@@ -148,14 +204,42 @@ class _Listener(ThreadedAssociationServer):  # type: ignore[misc]
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
         self._uncollected += 1
-        connection.settimeout(self.settings.idle_s)  # for sending; reading never waits in a receive
+        connection.settimeout(self.settings.patience.idle_s)  # for sending; reading never waits in a receive
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         send_at_once(connection)
         acknowledge_at_once(connection)
         return connection, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        return len(self.ae.active_associations) < self.settings.maximum_associations + _SPARE_CONNECTIONS
+        if not self._is_in_time(client_address[0]):
+            return False
+        connections = len(self.ae.active_associations) + self.handshakes
+        return connections < self.settings.maximum_associations + _SPARE_CONNECTIONS
+
+    def _is_in_time(self, address: str) -> bool:
+        if self._rate is None or is_within(address, self._known):
+            return True
+        verdict = self._rate.judge(address, self.clock())
+        if verdict is Verdict.REFUSED:
+            self.on_event("connection_refused", {"address": address, "code": "connection.too-often"})
+        return verdict is Verdict.ADMITTED
+
+    def admits(self, association: NodeAssociation) -> bool:
+        """Whether there is a place for one more; it has the place as long as its thread lives."""
+        with self._admission:
+            taken = sum(other.is_admitted for other in self.ae.active_associations)
+            association.is_admitted = taken < self.settings.maximum_associations
+            return association.is_admitted
+
+    def secured(self, connection: socket.socket, context: ssl.SSLContext) -> socket.socket:
+        """The connection after its TLS handshake; raises OSError."""
+        with self._admission:
+            self.handshakes += 1
+        try:
+            return secured(connection, context, self.settings.patience.handshake_s)
+        finally:
+            with self._admission:
+                self.handshakes -= 1
 
     def service_actions(self) -> None:
         if self._uncollected >= _COLLECT_AFTER:
@@ -164,13 +248,29 @@ class _Listener(ThreadedAssociationServer):  # type: ignore[misc]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         error = sys.exc_info()[1]
-        self.on_event("connection_failed", {"address": client_address[0], "code": type(error).__name__})
+        self.on_event(
+            "connection_failed", {"address": client_address[0], "code": getattr(error, "code", "node.unexpected")}
+        )
 
 
 class _Connection(RequestHandler):  # type: ignore[misc]
+    request: socket.socket
+
+    def handle(self) -> None:
+        """Runs in a thread of its own, as long as the handshake takes; the association has other threads."""
+        self.opened_s = self.server.clock()
+        if self.server.tls is not None:
+            try:
+                self.request = self.server.secured(self.request, self.server.tls)
+            except OSError as error:
+                refusal = {"address": self.client_address[0], "code": fault_of(error)}
+                self.server.on_event("connection_refused", refusal)
+                return
+        super().handle()
+
     def _create_association(self) -> NodeAssociation:
         listener, entity = self.server, self.server.ae
-        association = NodeAssociation(listener, self.request, listener.inbox, listener.on_event)
+        association = NodeAssociation(listener, self.request, self.opened_s)
         association.requestor.address_info = self.remote
         acceptor = association.acceptor
         acceptor.ae_title, acceptor.address_info = listener.ae_title, self.local
@@ -180,5 +280,6 @@ class _Connection(RequestHandler):  # type: ignore[misc]
         acceptor.supported_contexts = []  # until the request has been looked at
         settings = listener.settings
         called = settings.ae_title.strip() if settings.require_called_ae_title else None
-        association.bind(evt.EVT_REQUESTED, handle_requested, [called, settings.callers])
+        services = [] if listener.desk is None else [PUSH_MODEL]
+        association.bind(evt.EVT_REQUESTED, handle_requested, [called, settings.callers, services])
         return association

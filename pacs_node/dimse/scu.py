@@ -16,13 +16,19 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from pacs_node.dimse import command
 from pacs_node.dimse.requestor import MOST_CONTEXTS, Peer, Requestor
-from pacs_node.dimse.status import is_delivered, is_retryable
-from pacs_node.errors import InstanceUnreadable, PeerRefused, PeerRefusedContext, PeerRefusedInstance
+from pacs_node.domain.status import SOP_CLASS_NOT_SUPPORTED, is_delivered, is_retryable
+from pacs_node.errors import (
+    InstanceUnreadable,
+    PeerRefused,
+    PeerRefusedContext,
+    PeerRefusedInstance,
+    PeerUnreachable,
+)
 
 __all__ = ["EchoReport", "Peer", "Sent", "echo", "store"]
 
 _VERIFICATION = "1.2.840.10008.1.1"
-_UNCOMPRESSED = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
+UNCOMPRESSED = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 _GROUP_2_AT = 132 + 12
 """Where the group begins whose length (0002,0000) gives: after preamble, prefix and that element."""
 
@@ -62,6 +68,24 @@ def echo(peer: Peer, *, calling_ae_title: str, timeout_s: float = 10.0) -> EchoR
     return EchoReport(seconds=time.monotonic() - started_s)
 
 
+def accepted(
+    peer: Peer, sop_class_uids: Sequence[str], *, calling_ae_title: str, timeout_s: float = 10.0
+) -> dict[str, str]:
+    """Ask the peer which SOP classes it takes, without sending anything.
+
+    Returns
+    -------
+    the transfer syntax that it chose for each class that it takes
+
+    Raises
+    ------
+    PeerUnreachable, PeerTimeout, PeerRefused
+    """
+    proposed = [(uid, list(UNCOMPRESSED)) for uid in sop_class_uids]
+    with Requestor(peer, calling_ae_title, proposed, timeout_s) as association:
+        return {context.sop_class_uid: context.transfer_syntax_uid for context in association.contexts.values()}
+
+
 def store(peer: Peer, paths: Sequence[Path], *, calling_ae_title: str, timeout_s: float = 30.0) -> tuple[Sent, ...]:
     """Store files at the peer, as they are if it takes their transfer syntax, else uncompressed.
 
@@ -85,7 +109,11 @@ def store(peer: Peer, paths: Sequence[Path], *, calling_ae_title: str, timeout_s
     if not files:
         return ()
     with Requestor(peer, calling_ae_title, _proposed(files), timeout_s) as association:
-        return tuple(_store(association, file, number % 0xFFFF + 1) for number, file in enumerate(files))
+        try:
+            return tuple(_store(association, file, number % 0xFFFF + 1) for number, file in enumerate(files))
+        except (PeerUnreachable, PeerRefused) as error:
+            error.is_met = True
+            raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +142,7 @@ def _read(path: Path) -> _File:
 def _proposed(files: Sequence[_File]) -> list[tuple[str, list[str]]]:
     """A context for each transfer syntax as it is, and one for each class to convert to."""
     as_is = [(uid, [syntax]) for uid, syntax in dict.fromkeys((f.sop_class_uid, f.transfer_syntax_uid) for f in files)]
-    converted = [(uid, list(_UNCOMPRESSED)) for uid in dict.fromkeys(f.sop_class_uid for f in files)]
+    converted = [(uid, list(UNCOMPRESSED)) for uid in dict.fromkeys(f.sop_class_uid for f in files)]
     return (as_is + converted)[:MOST_CONTEXTS]
 
 
@@ -126,6 +154,8 @@ def _store(association: Requestor, file: _File, message_id: int) -> Sent:
     status = command.number(response, command.STATUS)
     if status is None:
         raise PeerRefused("the peer answered C-STORE without a status")
+    if status == SOP_CLASS_NOT_SUPPORTED:
+        raise PeerRefusedContext(sop_class_uid=file.sop_class_uid)
     if not is_delivered(status):
         raise PeerRefusedInstance(f"the peer answered C-STORE with 0x{status:04X}", retryable=is_retryable(status))
     return Sent(sop_instance_uid=file.sop_instance_uid, status=status)
@@ -139,10 +169,10 @@ def _chosen(association: Requestor, file: _File) -> tuple[int, str]:
         if context.sop_class_uid == file.sop_class_uid
     }
     is_convertible = file.transfer_syntax_uid != ExplicitVRBigEndian  # pydicom does not swap the bytes of pixels
-    for syntax in (file.transfer_syntax_uid, *(_UNCOMPRESSED if is_convertible else ())):
+    for syntax in (file.transfer_syntax_uid, *(UNCOMPRESSED if is_convertible else ())):
         if syntax in accepted:
             return accepted[syntax], syntax
-    raise PeerRefusedContext
+    raise PeerRefusedContext(sop_class_uid=file.sop_class_uid)
 
 
 def _dataset(file: _File, transfer_syntax_uid: str) -> bytes | memoryview:

@@ -11,6 +11,7 @@ InstanceUid = NewType("InstanceUid", str)
 StudyId = NewType("StudyId", int)
 JobId = NewType("JobId", int)
 DeliveryId = NewType("DeliveryId", int)
+CommitmentId = NewType("CommitmentId", int)
 
 IMPLEMENTATION_CLASS_UID = "2.25.329088013640768888120349358541401985732"
 """Who wrote a file or speaks on an association (PS3.7 section D.3.3.2, PS3.10 section 7.1); the same everywhere."""

@@ -20,6 +20,8 @@ class JobState(StrEnum):
     """the result is on disk, its deliveries exist"""
     FAILED = "failed"
     """no result could be made"""
+    QUARANTINED = "quarantined"
+    """it ended two workers; set aside, with a report that says so if one could be made, until somebody asks for it"""
     SUPERSEDED = "superseded"
     """late instances made a newer job before this one was done"""
 
@@ -43,10 +45,14 @@ class JobEvent(StrEnum):
     """the lease ran out, or its holder is dead"""
     FAIL = "fail"
     """a permanent failure"""
+    SET_ASIDE = "set-aside"
+    """it ends, and the reason is that it ended two workers"""
     SUPERSEDE = "supersede"
     """a newer job of the same study takes over"""
     RETRY = "retry"
     """an administrator asks for another run, or the study is again what the job was planned on"""
+    DELETE = "delete"
+    """retention deletes the files of its result"""
 
 
 S, E = JobState, JobEvent
@@ -65,12 +71,18 @@ JOB = {
     (S.COMPOSING, E.DELAY): S.ANALYSED,
     (S.COMPOSING, E.EXPIRE): S.ANALYSED,
     (S.COMPOSING, E.FAIL): S.FAILED,
+    (S.COMPOSING, E.SET_ASIDE): S.QUARANTINED,
     (S.COMPOSING, E.REFUSE): S.ANALYSED,
     (S.COMPOSING, E.SUPERSEDE): S.SUPERSEDED,
     (S.DONE, E.RETRY): S.QUEUED,
     (S.FAILED, E.RETRY): S.QUEUED,
+    (S.QUARANTINED, E.RETRY): S.QUEUED,
     (S.SUPERSEDED, E.RETRY): S.QUEUED,
     (S.SUPERSEDED, E.REFUSE): S.ANALYSED,
+    (S.DONE, E.DELETE): S.DONE,
+    (S.FAILED, E.DELETE): S.FAILED,
+    (S.QUARANTINED, E.DELETE): S.QUARANTINED,
+    (S.SUPERSEDED, E.DELETE): S.SUPERSEDED,
 }
 
 LEASED = frozenset({S.RUNNING, S.COMPOSING})
@@ -78,3 +90,9 @@ LEASED = frozenset({S.RUNNING, S.COMPOSING})
 
 OPEN = frozenset({S.QUEUED, S.RUNNING, S.ANALYSED, S.COMPOSING})
 """States that a newer job supersedes."""
+
+FINISHED = frozenset({S.DONE, S.QUARANTINED})
+"""States in which the result is on disk, if `finished_at` says when it came there."""
+
+ENDED = FINISHED | {S.FAILED}
+"""States in which nobody works on a job any more, though a result is still delivered."""

@@ -51,6 +51,8 @@ class Rule:
     pipeline : the system whose models outline and rate what the detector finds
     segmentation, malignancy : another system for one of the two; empty for the pipeline's
     destinations : names of the destinations of its results
+    is_stat : its jobs go before all others
+    keep_days : how long instances and results of its studies are kept; None for the times of `[retention]`
     modality, body_part, description, kernel, orientation, calling_ae_title : patterns, one has to match
     not_description, not_kernel : patterns of which none may match
     thickness_mm : lowest and highest slice thickness
@@ -62,6 +64,8 @@ class Rule:
     segmentation: str = ""
     malignancy: str = ""
     destinations: tuple[str, ...] = ()
+    is_stat: bool = False
+    keep_days: float | None = None
     modality: tuple[str, ...] = ("CT",)
     body_part: tuple[str, ...] = ()
     description: tuple[str, ...] = ()
@@ -85,6 +89,8 @@ class Verdict(StrEnum):
     """a rule matches, but the models may not be used on it"""
     NO_RULE = "no-rule"
     """no rule matches"""
+    WITHHELD = "withheld"
+    """only a part has come again of what was deleted, so nothing follows from its rule"""
     OWN_RESULT = "own-result"
     """it is a result of this node that came back"""
 

@@ -9,10 +9,13 @@ from enum import StrEnum
 class Step(StrEnum):
     """A step by the name of its task."""
 
+    COMPLETE = "complete"
     PLAN = "plan"
     ANALYSE = "analyse"
     COMPOSE = "compose"
     DELIVER = "deliver"
+    REPORT = "report"
+    CONFIRM = "confirm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 
 from inference.errors import InferenceError
-from inference.predictor import zeros
-from pacs_node.config import Config
+from inference.predictor import canary
+from pacs_node.config import Config, Destination, PeerTls, ScpTls
+from pacs_node.dicomweb import stow
 from pacs_node.dimse import scu
 from pacs_node.errors import NodeError
-from pacs_node.node import Node, build, peer_of
+from pacs_node.node import Node, build, peer_of, server_of
 from pacs_node.steps.pipelines import check_rules
+from pacs_node.tls import client_context, examine, server_context
 from pacs_node.work.app import celery_app, connect
 
 
@@ -39,9 +42,12 @@ def check_node(config: Config) -> Iterator[Check]:
     yield _examined("broker", lambda: _broker(config), "start it, or correct queue.broker_url")
     yield _examined("models", lambda: _models(node), "publish a model, or correct `models` or the rule")
     yield _examined("inference", lambda: _inference(node), _TRITON[config.triton.mode])
+    for part, tls in _tls_tables(config):
+        yield _examined(part, partial(_tls, tls), f"renew the file or correct {part}, then restart the node")
     for destination in config.destination:
         text = f"correct [[destination]] {destination.name}, or allow {config.scp.ae_title} on the peer"
-        yield _examined(f"destination {destination.name}", partial(_echo, config, peer_of(destination)), text)
+        look = partial(_reach, destination) if destination.url else partial(_echo, config, peer_of(destination))
+        yield _examined(f"destination {destination.name}", look, text)
 
 
 _DATABASE = "start it, or correct database.url; for SQLite check that the folder `data` is writable"
@@ -81,9 +87,27 @@ def _inference(node: Node) -> str:
     uses = [use for pipeline in check_rules(node.models, node.config.rule) for use in pipeline.uses]
     models = sorted({(use.name, use.version) for use in uses})
     for name, version in models:
-        contract = node.models.contract(name, version)
-        node.predictor().infer(name, version, zeros(contract.inputs), [contract.outputs[0].name])
+        canary(node.predictor(), node.models.contract(name, version))
     return f"{', '.join(f'{name} version {version}' for name, version in models)} answered a canary"
+
+
+def _tls_tables(config: Config) -> Iterator[tuple[str, ScpTls | PeerTls]]:
+    if config.scp.tls is not None:
+        yield "scp.tls", config.scp.tls
+    for destination in config.destination:
+        if destination.tls is not None:
+            yield f"tls of destination {destination.name}", destination.tls
+
+
+def _tls(tls: ScpTls | PeerTls) -> str:
+    server_context(tls) if isinstance(tls, ScpTls) else client_context(tls)
+    examine(tls, datetime.now(UTC))
+    return "the certificates are in force, and the key fits"
+
+
+def _reach(destination: Destination) -> str:
+    stow.reach(server_of(destination))
+    return "the DICOMweb server answers a search"
 
 
 def _echo(config: Config, peer: scu.Peer) -> str:

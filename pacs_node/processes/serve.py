@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 from typing import Any
 
 from pacs_node import log
@@ -13,8 +14,12 @@ from pacs_node.dimse import scp
 from pacs_node.domain.instance import Receipt
 from pacs_node.errors import BrokerUnavailable, DatabaseUnavailable
 from pacs_node.node import Node, build
+from pacs_node.processes.starting import awaited
+from pacs_node.processes.watching import Watch
+from pacs_node.steps.commit import CommitmentDesk
 from pacs_node.steps.receive import Receiver
 from pacs_node.steps.reindex import reindex
+from pacs_node.steps.retain import Housekeeper
 from pacs_node.steps.sweep import sweep
 from pacs_node.work.app import celery_app, ring
 
@@ -24,37 +29,49 @@ def serve(config: Config, stop: threading.Event) -> None:
 
     Raises
     ------
-    DatabaseUnavailable, StorageFailed : at the start
+    StorageFailed : at the start
+    DatabaseUnavailable : `stop` was set before there was a database
     """
-    node = build(config)
-    reindex(node)
-    receiver = Receiver(node.files, record=lambda receipts: _record(node, receipts), now=node.now)
-    server = scp.serve(_settings(config), receiver, _on_event)
+    node = awaited(lambda: build(config), stop)
+    awaited(lambda: reindex(node), stop)
+    watch = Watch(config, node.audit)
+    receiver = Receiver(
+        node.files, record=lambda receipts: _record(node, watch, receipts), now=node.now, catch_up=lambda: reindex(node)
+    )
+    desk = CommitmentDesk(node)
+    server = scp.serve(_settings(config), receiver, partial(_on_event, watch), desk=desk)
+    watch.start()
     log.event("serving", port=server.port, called_ae_title=config.scp.ae_title)
     try:
-        _sweep_until(node, stop)
+        _sweep_until(node, watch, stop)
     finally:
         server.stop()
+        desk.close()
         receiver.close()
+        watch.stop()
         node.database.close()
 
 
-def _sweep_until(node: Node, stop: threading.Event) -> None:
-    app = celery_app(node.config)
+def _sweep_until(node: Node, watch: Watch, stop: threading.Event) -> None:
+    app, keeper = celery_app(node.config), Housekeeper(node)
     while not stop.wait(node.config.work.sweep_s):
+        watch.tick()
         try:
             ring(app, sweep(node))
+            keeper.tick()
         except (DatabaseUnavailable, BrokerUnavailable) as error:
             log.event("sweep_failed", level=logging.WARNING, code=error.code)
 
 
-def _record(node: Node, receipts: tuple[Receipt, ...]) -> None:
+def _record(node: Node, watch: Watch, receipts: tuple[Receipt, ...]) -> None:
     with node.database.transaction() as tx:
         studies.record_receipts(tx, receipts, node.config.settle.quiet_for)
+    watch.stored(receipts)
 
 
-def _on_event(name: str, values: dict[str, Any]) -> None:
+def _on_event(watch: Watch, name: str, values: dict[str, Any]) -> None:
     log.event(name, **values)
+    watch.happened(name, values)
 
 
 def _settings(config: Config) -> scp.ScpSettings:
@@ -64,5 +81,9 @@ def _settings(config: Config) -> scp.ScpSettings:
         port=config.scp.port,
         maximum_associations=config.scp.maximum_associations,
         maximum_pdu_bytes=config.scp.maximum_pdu_bytes,
+        maximum_instance_bytes=config.scp.maximum_instance_bytes,
+        connections_per_minute=config.scp.connections_per_minute,
+        connection_burst=config.scp.connection_burst,
+        tls=config.scp.tls,
         callers=tuple(scp.Caller(ae_title=c.ae_title, addresses=c.addresses) for c in config.scp.callers),
     )

@@ -5,8 +5,21 @@ Pure functions of their arguments. Called from `pacs_node.steps.compose` and the
 
 from __future__ import annotations
 
+from pacs_node.domain.document import DocumentRole, SrClass
 from pacs_node.report.composing import compose
+from pacs_node.report.frames import MOST_FRAMES, nodule_frames
 from pacs_node.report.identity import ResultIdentity, uid
-from pacs_node.report.request import Document, DocumentRole, ReportOptions, ReportRequest, SrClass
+from pacs_node.report.request import Document, ReportOptions, ReportRequest
 
-__all__ = ["Document", "DocumentRole", "ReportOptions", "ReportRequest", "ResultIdentity", "SrClass", "compose", "uid"]
+__all__ = [
+    "MOST_FRAMES",
+    "Document",
+    "DocumentRole",
+    "ReportOptions",
+    "ReportRequest",
+    "ResultIdentity",
+    "SrClass",
+    "compose",
+    "nodule_frames",
+    "uid",
+]

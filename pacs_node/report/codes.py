@@ -29,12 +29,17 @@ LATERALITY = {
 # Report: TID 1500, TID 1501; procedure CID 100
 PROCEDURE_CT = Code("25045-6", "LN", "CT unspecified body region")
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
+ONCOLOGY_MEASUREMENT_REPORT = Code("126001", "DCM", "Oncology Measurement Report")
 IMAGING_MEASUREMENTS = Code("126010", "DCM", "Imaging Measurements")
 QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
 PROCEDURE_REPORTED = Code("121058", "DCM", "Procedure reported")
 DEVICE = Code("121007", "DCM", "Device")
+FINDING = Code("121071", "DCM", "Finding")
 COMMENT = Code("121106", "DCM", "Comment")
 ALGORITHM_NAME = Code("111001", "DCM", "Algorithm Name")
+
+# Rejection note: CID 7010
+REJECTED_FOR_QUALITY = Code("113001", "DCM", "Rejected for Quality Reasons")
 
 # Presence: CID 240
 PRESENT = Code("52101004", "SCT", "Present")
@@ -45,8 +50,13 @@ UNDETERMINED = Code("373068000", "SCT", "Undetermined")
 IMAGE_QUALITY = Code("111101", "DCM", "Image Quality")
 NON_DIAGNOSTIC = Code("RID14", "RADLEX", "Non-diagnostic quality")
 
-# Why a study was not analysed: no DICOM code fits, hence private
+# Coverage: PS3.16 annex D; the value is of CID 6315, the only context group that has it
+SERIES_QUALITY = Code("130550", "DCM", "Imaging Series Quality")
+COVERAGE_INCOMPLETE = Code("130576", "DCM", "Anatomy coverage incomplete")
+
+# Why a study was not analysed, and what limits an answer: no DICOM code says which, hence private
 NOT_ANALYSED_REASON = Code("REASON", PRIVATE_SCHEME, "Reason for not analysing")
+LIMIT = Code("LIMIT", PRIVATE_SCHEME, "Limit of the analysis")
 
 # Measurements: CID 7469, CID 7470, CID 6141. "Long Axis" in this spelling: OHIF compares the meaning by case.
 VOLUME = Code("118565006", "SCT", "Volume")
@@ -75,13 +85,46 @@ TEXTURE_OF = {
     Attenuation.CALCIFIED: _SOLID,
 }
 
+# What a derived image was made from: CID 7202
+SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
+
+# Chest CAD: TID 4100 to 4107 and 4015 to 4017, summary CID 6047, status CID 6042, intent CID 6034; path TID 1400
+CHEST_CAD_REPORT = Code("112000", "DCM", "Chest CAD Report")
+CAD_SUMMARY = Code("111017", "DCM", "CAD Processing and Findings Summary")
+SUCCEEDED_WITHOUT_FINDINGS = Code("111241", "DCM", "All algorithms succeeded; without findings")
+SUCCEEDED_WITH_FINDINGS = Code("111242", "DCM", "All algorithms succeeded; with findings")
+NO_ALGORITHM_SUCCEEDED = Code("111245", "DCM", "No algorithms succeeded; without findings")
+SINGLE_IMAGE_FINDING = Code("111059", "DCM", "Single Image Finding")
+SINGLE_IMAGE_FINDING_MODIFIER = Code("112024", "DCM", "Single Image Finding Modifier")
+ABNORMAL_OPACITY = Code("112033", "DCM", "Abnormal opacity")
+RENDERING_INTENT = Code("111056", "DCM", "Rendering Intent")
+PRESENTATION_REQUIRED = Code("111150", "DCM", "Presentation Required: Rendering device is expected to present")
+CENTRE = Code("111010", "DCM", "Center")
+OUTLINE = Code("111041", "DCM", "Outline")
+PATH = Code("121055", "DCM", "Path")
+SUMMARY_OF_DETECTIONS = Code("111064", "DCM", "Summary of Detections")
+SUMMARY_OF_ANALYSES = Code("111065", "DCM", "Summary of Analyses")
+SUCCESSFUL_DETECTIONS = Code("111063", "DCM", "Successful Detections")
+FAILED_DETECTIONS = Code("111025", "DCM", "Failed Detections")
+DETECTION_PERFORMED = Code("111022", "DCM", "Detection Performed")
+SUCCEEDED = Code("111222", "DCM", "Succeeded")
+FAILED = Code("111224", "DCM", "Failed")
+NOT_ATTEMPTED = Code("111225", "DCM", "Not Attempted")
+
 # Equipment: CID 7005
 ACQUISITION_EQUIPMENT = Code("109101", "DCM", "Acquisition Equipment")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 
 
+def every_code() -> tuple[Code, ...]:
+    """Every code above, for the tests and the conformance statement; those of reasons and limits are not among them."""
+    values = [value for name, value in globals().items() if name.isupper()]
+    spelled = [value for value in values if type(value) is Code]
+    return (*spelled, *(code for table in values if isinstance(table, dict) for code in table.values()))
+
+
 def reason_code(code: str) -> Code:
-    """A reason of the node as a private code, its own meaning (at most 64 characters, PS3.3 table 8.8-1a)."""
+    """A reason or limit of the node as a private code, its own meaning (at most 64 characters, PS3.3 table 8.8-1a)."""
     return Code(code, PRIVATE_SCHEME, code[:64])
 
 

@@ -54,6 +54,16 @@ def uid(identity: ResultIdentity, role: str, number: int = 0) -> str:
     return _derived([VERSION, *what, identity.input_digest, role, number])
 
 
+def derived_tracking_uids(identity: ResultIdentity, count: int) -> tuple[str, ...]:
+    """The Tracking UIDs of so many findings that no earlier result has named."""
+    return tuple(derived_tracking_uid(identity, number) for number in range(1, count + 1))
+
+
+def derived_tracking_uid(identity: ResultIdentity, number: int) -> str:
+    """The Tracking UID of one finding that no earlier result has named."""
+    return uid(identity, "tracking", number)
+
+
 def device_uid(station: str) -> str:
     """UID of an installation, which reports name as their observer (PS3.16 TID 1004)."""
     return _derived(["device", station])

@@ -6,19 +6,25 @@ Called from `structured` (groups) and `segmentation` (tracking).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from highdicom import sr
 from highdicom.sr.coding import CodedConcept
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as PlainSequence
 from pydicom.sr.coding import Code
 from pydicom.uid import SegmentationStorage
 
 from inference.findings import Attenuation, Axis, Finding
+from pacs_node.domain.document import DocumentRole
 from pacs_node.report import codes
-from pacs_node.report.identity import uid
-from pacs_node.report.request import DocumentRole, ReportRequest
+from pacs_node.report.identity import derived_tracking_uid, uid
+from pacs_node.report.request import ReportRequest
 from pacs_node.report.source import slice_reference, slices_of
 from pacs_node.report.stamp import MANUFACTURER, MODEL_NAME, ascii_text, versions
 
+_Source = tuple[str, str, tuple[int, ...]]
 _OHIF_TOOL = "Cornerstone3DTools@^0.1.0:Bidirectional:"
 
 
@@ -29,21 +35,45 @@ def tracking_identifier(request: ReportRequest, finding: Finding) -> str:
 
 def tracking_uid(request: ReportRequest, finding: Finding) -> str:
     """UID of the finding, the same in SEG and report."""
-    return uid(request.identity, "tracking", finding.number)
+    if request.tracking_uids:
+        return request.tracking_uids[finding.number - 1]
+    return derived_tracking_uid(request.identity, finding.number)
 
 
-def volumetric_group(request: ReportRequest, finding: Finding) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
-    """Group A: the segment, its volume, attenuation and probability (PS3.16 TID 1411)."""
-    return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+def algorithm_of(request: ReportRequest) -> sr.AlgorithmIdentification:
+    """The pipeline with its models and their hashes (PS3.16 TID 4019)."""
+    models = request.result.models if request.result is not None else ()
+    return sr.AlgorithmIdentification(
+        name=ascii_text(f"{MODEL_NAME} {request.identity.pipeline}"),
+        version=versions(models),
+        parameters=list(dict.fromkeys(ascii_text(f"{use.name} sha256={use.sha256}") for use in models)) or None,
+        manufacturer=MANUFACTURER,
+        family=codes.ARTIFICIAL_INTELLIGENCE,
+    )
+
+
+def volumetric_group(
+    request: ReportRequest, finding: Finding, algorithm: sr.AlgorithmIdentification
+) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
+    """Group A: the segment, its volume, attenuation and probability (PS3.16 TID 1411).
+
+    Parameters
+    ----------
+    algorithm : of the request; made once for all its findings
+    """
+    first, *others = _sources(request, finding)
+    group = sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(request, finding),
-        referenced_segment=_referenced_segment(request, finding),
+        referenced_segment=_referenced_segment(request, finding, first),
         finding_type=codes.NODULE,
         finding_category=codes.MORPHOLOGICALLY_ABNORMAL,
         finding_sites=[_site(finding)],
-        algorithm_id=_algorithm(request),
+        algorithm_id=algorithm,
         measurements=_scalar_measurements(finding),
         qualitative_evaluations=_evaluations(finding),
     )
+    _add_sources(group[0].ContentSequence, others)
+    return group
 
 
 def linear_group(request: ReportRequest, finding: Finding) -> sr.MeasurementsAndQualitativeEvaluations:
@@ -64,17 +94,33 @@ def _tracking(request: ReportRequest, finding: Finding) -> sr.TrackingIdentifier
     return sr.TrackingIdentifier(uid=tracking_uid(request, finding), identifier=tracking_identifier(request, finding))
 
 
-def _referenced_segment(request: ReportRequest, finding: Finding) -> sr.ReferencedSegment:
+def _sources(request: ReportRequest, finding: Finding) -> tuple[_Source, ...]:
     start_k, occupied = finding.mask.start_kji[0], np.flatnonzero(finding.mask.voxels.any(axis=(1, 2)))
-    slices = slices_of([slice_reference(request, start_k + int(k)) for k in occupied])
+    return slices_of([slice_reference(request, start_k + int(k)) for k in occupied])
+
+
+def _referenced_segment(request: ReportRequest, finding: Finding, source: _Source) -> sr.ReferencedSegment:
+    sop_class_uid, instance_uid, frames = source
     return sr.ReferencedSegment(
         sop_class_uid=SegmentationStorage,
         sop_instance_uid=uid(request.identity, DocumentRole.SEG),
         segment_number=finding.number,
-        source_images=[
-            sr.SourceImageForSegmentation(kind, instance, list(frames) or None) for kind, instance, frames in slices
-        ],
+        source_images=[sr.SourceImageForSegmentation(sop_class_uid, instance_uid, list(frames) or None)],
     )
+
+
+def _add_sources(content: sr.ContentSequence, sources: Sequence[_Source]) -> None:
+    """Put the other sources after the first one; highdicom would take longer over them than over all the rest."""
+    place, first = next((n, item) for n, item in enumerate(content) if isinstance(item, sr.SourceImageForSegmentation))
+    for offset, (sop_class_uid, instance_uid, frames) in enumerate(sources, start=1):
+        reference, item = Dataset(), Dataset()
+        reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = sop_class_uid, instance_uid
+        if frames:
+            reference.ReferencedFrameNumber = list(frames)
+        item.RelationshipType, item.ValueType = first.RelationshipType, first.ValueType
+        item.ConceptNameCodeSequence = first.ConceptNameCodeSequence
+        item.ReferencedSOPSequence = [reference]
+        PlainSequence.insert(content, place + offset, item)
 
 
 def _site(finding: Finding) -> sr.FindingSite:
@@ -82,28 +128,20 @@ def _site(finding: Finding) -> sr.FindingSite:
     return sr.FindingSite(anatomic_location=codes.LUNG, laterality=side)
 
 
-def _algorithm(request: ReportRequest) -> sr.AlgorithmIdentification:
-    models = request.result.models if request.result is not None else ()
-    return sr.AlgorithmIdentification(
-        name=ascii_text(f"{MODEL_NAME} {request.identity.pipeline}"),
-        version=versions(models),
-        parameters=list(dict.fromkeys(ascii_text(f"{use.name} sha256={use.sha256}") for use in models)) or None,
-        manufacturer=MANUFACTURER,
-        family=codes.ARTIFICIAL_INTELLIGENCE,
-    )
-
-
 def _scalar_measurements(finding: Finding) -> list[sr.Measurement]:
+    """What matters most comes first: OHIF writes only five of them beside the axes."""
     measurements = [
         _measurement(codes.VOLUME, finding.volume_mm3, codes.CUBIC_MILLIMETRE),
         _measurement(codes.DIAMETER, finding.equivalent_diameter_mm, codes.MILLIMETRE),
-        _measurement(codes.MEAN_ATTENUATION, finding.mean_hu, codes.HOUNSFIELD_UNIT),
-        _measurement(codes.SD_ATTENUATION, finding.sd_hu, codes.HOUNSFIELD_UNIT),
         _measurement(codes.CERTAINTY, 100.0 * finding.score, codes.PERCENT),
     ]
     if finding.malignancy is not None:
         measurements.append(_measurement(codes.PROBABILITY_OF_CANCER, 100.0 * finding.malignancy, codes.PERCENT))
-    return measurements
+    return [
+        *measurements,
+        _measurement(codes.MEAN_ATTENUATION, finding.mean_hu, codes.HOUNSFIELD_UNIT),
+        _measurement(codes.SD_ATTENUATION, finding.sd_hu, codes.HOUNSFIELD_UNIT),
+    ]
 
 
 def _measurement(name: Code, value: float, unit: Code) -> sr.Measurement:

@@ -1,7 +1,7 @@
 """SEG documents: the nodules, one segment each, and in a series of its own the lungs.
 
 BINARY, on the grid of the CT, empty frames left out, every frame derived from the very slice it lies on.
-Called from `composing`.
+Called from `composing`, and from `soft`, which writes shares into the frames.
 
 References
 ----------
@@ -12,31 +12,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from highdicom import AlgorithmIdentificationSequence
 from highdicom.color import CIELabColor
 from highdicom.seg import SegmentAlgorithmTypeValues, SegmentationTypeValues, SegmentDescription
 from highdicom.seg import Segmentation as SegmentationDocument
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from inference.findings import Finding, Result
+from pacs_node.domain.document import DocumentRole
 from pacs_node.report import codes
 from pacs_node.report.colour import finding_lab
+from pacs_node.report.frames import Labels, write_frames
 from pacs_node.report.identity import VERSION, uid
 from pacs_node.report.measurements import tracking_identifier, tracking_uid
-from pacs_node.report.request import DocumentRole, ReportRequest
-from pacs_node.report.source import SliceReference, request_spacing_mm, slice_reference, slice_stand_in
+from pacs_node.report.request import ReportRequest
+from pacs_node.report.source import request_spacing_mm, slice_stand_in
 from pacs_node.report.stamp import MANUFACTURER, MODEL_NAME, RESEARCH_USE, ascii_text, stamp, versions
 
-Labels = NDArray[np.unsignedinteger[Any]]
-
-_SERIES_NUMBER = {DocumentRole.SEG: 901, DocumentRole.LUNGS: 902}
-_LABEL = {DocumentRole.SEG: "LUNG_NODULES", DocumentRole.LUNGS: "LUNGS"}
-_DESCRIPTION = {DocumentRole.SEG: "PulmoNode lung nodules", DocumentRole.LUNGS: "PulmoNode lungs"}
+_SERIES_NUMBER = {DocumentRole.SEG: 901, DocumentRole.LUNGS: 902, DocumentRole.SOFT: 903}
+_LABEL = {DocumentRole.SEG: "LUNG_NODULES", DocumentRole.LUNGS: "LUNGS", DocumentRole.SOFT: "SOFT_NODULES"}
+_DESCRIPTION = {
+    DocumentRole.SEG: "PulmoNode lung nodules",
+    DocumentRole.LUNGS: "PulmoNode lungs",
+    DocumentRole.SOFT: "PulmoNode soft nodules",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,24 +51,27 @@ class Labelled:
 
 def nodule_segmentation(request: ReportRequest, result: Result) -> Dataset:
     """One segment per finding, numbered like the findings; there must be at least one."""
-    segments = [_nodule_segment(request, finding) for finding in result.findings]
-    return _segmentation(request, DocumentRole.SEG, _labelled_findings(result), segments)
+    segments = [nodule_segment(request, finding, finding.number) for finding in result.findings]
+    return segmentation(request, DocumentRole.SEG, _labelled_findings(result), segments)
 
 
 def lung_segmentation(request: ReportRequest, result: Result) -> Dataset:
     """Both lungs as one segment; at least one voxel must be set."""
     slices_k = np.flatnonzero(result.lungs.any(axis=(1, 2)))
     labelled = Labelled(slices_k=tuple(int(k) for k in slices_k), labels=result.lungs[slices_k].astype(np.uint8))
-    return _segmentation(request, DocumentRole.LUNGS, labelled, [_lung_segment(request)])
+    return segmentation(request, DocumentRole.LUNGS, labelled, [_lung_segment(request)])
 
 
-def _segmentation(
+def segmentation(
     request: ReportRequest, role: DocumentRole, labelled: Labelled, segments: Sequence[SegmentDescription]
 ) -> Dataset:
-    stand_ins = [slice_stand_in(request, k) for k in labelled.slices_k]
+    """A document of these segments, with a frame for every slice that each of them has voxels in.
+
+    highdicom gets one slice only, and the frames are written after.
+    """
     document = SegmentationDocument(
-        source_images=stand_ins,
-        pixel_array=labelled.labels,
+        source_images=[slice_stand_in(request, labelled.slices_k[0])],
+        pixel_array=labelled.labels[:1],
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=segments,
         series_instance_uid=uid(request.identity, f"{role}-series"),
@@ -81,10 +86,10 @@ def _segmentation(
         content_description=f"{_DESCRIPTION[role]}. {RESEARCH_USE}"[:64],
         series_description=f"{_DESCRIPTION[role]} (research use)",
     )
+    document.ContentCreatorName = None  # type 2 (PS3.3 table 10-12), which highdicom leaves out
     _set_spacing(document, request)
     _set_dimension_organization(document, uid(request.identity, f"{role}-dimensions"))
-    positions = {tuple(item.ImagePositionPatient): k for item, k in zip(stand_ins, labelled.slices_k, strict=True)}
-    _set_references(document, request, positions)
+    write_frames(document, request, labelled.slices_k, labelled.labels)
     stamp(document, request)
     return document
 
@@ -106,8 +111,15 @@ def _occupied_slices(finding: Finding) -> list[int]:
     return [finding.mask.start_kji[0] + int(k) for k in np.flatnonzero(finding.mask.voxels.any(axis=(1, 2)))]
 
 
-def _nodule_segment(request: ReportRequest, finding: Finding) -> SegmentDescription:
-    segment = _segment(request, finding.number, f"Nodule {finding.number}", codes.NODULE)
+def nodule_segment(request: ReportRequest, finding: Finding, number: int) -> SegmentDescription:
+    """The segment of a finding, with its name, colour and tracking.
+
+    Parameters
+    ----------
+    number : of the segment; that of the finding as long as all findings are there
+    """
+    segment = _segment(request, number, f"Nodule {finding.number}", codes.NODULE)
+    segment.RecommendedDisplayCIELabValue = list(CIELabColor(*finding_lab(finding.number)).value)
     segment.TrackingID = tracking_identifier(request, finding)
     segment.TrackingUID = tracking_uid(request, finding)
     return segment
@@ -152,30 +164,3 @@ def _set_spacing(document: Dataset, request: ReportRequest) -> None:
 def _set_dimension_organization(document: Dataset, organization_uid: str) -> None:
     for item in (*document.DimensionIndexSequence, *document.DimensionOrganizationSequence):
         item.DimensionOrganizationUID = organization_uid
-
-
-def _set_references(document: Dataset, request: ReportRequest, positions: dict[tuple[float, ...], int]) -> None:
-    """Point every frame, and the document, at the real instances (and frames) behind the stand-ins."""
-    used = []
-    for frame in document.PerFrameFunctionalGroupsSequence:
-        reference = slice_reference(request, positions[tuple(frame.PlanePositionSequence[0].ImagePositionPatient)])
-        _refer(frame.DerivationImageSequence[0].SourceImageSequence[0], reference)
-        used.append(reference)
-    unique = {reference.sop_instance_uid: reference for reference in used}
-    instances = [_instance_item(reference) for reference in unique.values()]
-    document.SourceImageSequence = instances
-    document.ReferencedSeriesSequence[0].ReferencedInstanceSequence = instances
-
-
-def _refer(item: Dataset, reference: SliceReference) -> None:
-    item.ReferencedSOPClassUID = reference.sop_class_uid
-    item.ReferencedSOPInstanceUID = reference.sop_instance_uid
-    if reference.frame_number is not None:
-        item.ReferencedFrameNumber = reference.frame_number
-
-
-def _instance_item(reference: SliceReference) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = reference.sop_class_uid
-    item.ReferencedSOPInstanceUID = reference.sop_instance_uid
-    return item

@@ -1,6 +1,6 @@
 """Where the slices of the analysed series lie and how they are referenced, for single-frame and Enhanced CT alike.
 
-Called from `segmentation`, `measurements` and `structured`.
+Called from whatever refers to slices.
 """
 
 from __future__ import annotations
@@ -34,9 +34,53 @@ def slice_reference(request: ReportRequest, k: int) -> SliceReference:
     )
 
 
+def reference_item(reference: SliceReference) -> Dataset:
+    """Sequence item that refers to an instance, or to one frame of it (PS3.3 table 10-3)."""
+    item = Dataset()
+    item.ReferencedSOPClassUID = reference.sop_class_uid
+    item.ReferencedSOPInstanceUID = reference.sop_instance_uid
+    if reference.frame_number is not None:
+        item.ReferencedFrameNumber = reference.frame_number
+    return item
+
+
+def image_number(request: ReportRequest, k: int) -> str:
+    """What viewers call slice k: the frame of an Enhanced CT, else the number of the instance; empty if it has none."""
+    if request.frame_numbers:
+        return str(request.frame_numbers[k])
+    element = _header(request, k).get_item("InstanceNumber")  # as it was sent: one that is no number is no mistake here
+    value = element.value if element is not None else ""
+    number = (value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)).strip(" \0")
+    return number if number.isdecimal() else ""
+
+
+def rescale(request: ReportRequest, k: int) -> tuple[str, str]:
+    """Slope and intercept from the stored values of slice k to HU; 1 and 0 where the CT names none (PS3.3 C.11.1)."""
+    header, frame = _header(request, k), request.frame_numbers[k] if request.frame_numbers else None
+    try:
+        values = _group(header, frame, "PixelValueTransformationSequence")
+    except KeyError:
+        return "1", "0"
+    return str(values.get("RescaleSlope", "1")), str(values.get("RescaleIntercept", "0"))
+
+
+def copy_lossy(document: Dataset, header: Dataset) -> None:
+    """Say whether pixels that come from these of a CT have ever been compressed with a loss (PS3.3 C.7.6.1.1.5)."""
+    document.LossyImageCompression = header.get("LossyImageCompression") or "00"
+    for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+        if keyword in header:
+            document[keyword] = header[keyword]
+
+
 def frame_of_reference_uid(request: ReportRequest) -> str:
     """That of the CT; a derived one if the CT, against PS3.3 A.3, has none."""
     return str(request.source[0].get("FrameOfReferenceUID") or uid(request.identity, "frame-of-reference"))
+
+
+def image_position(request: ReportRequest, k: int) -> list[float]:
+    """Centre of the first pixel of slice k as its header has it, LPS mm."""
+    frame = request.frame_numbers[k] if request.frame_numbers else None
+    return list(_group(_header(request, k), frame, "PlanePositionSequence").ImagePositionPatient)
 
 
 def slice_stand_in(request: ReportRequest, k: int) -> Dataset:
@@ -45,8 +89,7 @@ def slice_stand_in(request: ReportRequest, k: int) -> Dataset:
     highdicom gets these instead of the real headers: no patient data reaches its log, a jitter of the direction
     cosines or a value that breaks its VR cannot stop a result, and Enhanced frames look like any other slice.
     """
-    first, header = request.source[0], _header(request, k)
-    frame = request.frame_numbers[k] if request.frame_numbers else None
+    first = request.source[0]
     first_frame = request.frame_numbers[0] if request.frame_numbers else None
     measures = _group(first, first_frame, "PixelMeasuresSequence")
     stand_in = instance_stand_in(request, k)
@@ -54,10 +97,10 @@ def slice_stand_in(request: ReportRequest, k: int) -> Dataset:
     stand_in.FrameOfReferenceUID = frame_of_reference_uid(request)
     stand_in.PositionReferenceIndicator = first.get("PositionReferenceIndicator", "")
     stand_in.ImageOrientationPatient = _group(first, first_frame, "PlaneOrientationSequence").ImageOrientationPatient
-    stand_in.ImagePositionPatient = _group(header, frame, "PlanePositionSequence").ImagePositionPatient
+    stand_in.ImagePositionPatient = image_position(request, k)
     stand_in.PixelSpacing = measures.PixelSpacing
     stand_in.SliceThickness = measures.get("SliceThickness") or request_spacing_mm(request)
-    _copy_lossy(stand_in, first)
+    copy_lossy(stand_in, first)
     return stand_in
 
 
@@ -112,10 +155,3 @@ def _group(header: Dataset, frame: int | None, functional_group: str) -> Dataset
     return (per_frame if functional_group in per_frame else header.SharedFunctionalGroupsSequence[0])[functional_group][
         0
     ]
-
-
-def _copy_lossy(stand_in: Dataset, header: Dataset) -> None:
-    stand_in.LossyImageCompression = header.get("LossyImageCompression") or "00"
-    for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
-        if keyword in header:
-            stand_in[keyword] = header[keyword]

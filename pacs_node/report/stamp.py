@@ -13,19 +13,24 @@ from datetime import datetime, timedelta, timezone, tzinfo
 
 from highdicom.base import SOPClass
 from highdicom.sr.coding import CodedConcept
+from pydicom.charset import convert_encodings
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sr.coding import Code
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.valuerep import PersonName
 
 from inference.findings import ModelUse
+from pacs_node.domain.document import CLASS_UID, DocumentRole
 from pacs_node.domain.identifiers import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from pacs_node.report import codes
-from pacs_node.report.identity import VERSION
+from pacs_node.report.identity import VERSION, uid
 from pacs_node.report.request import ReportRequest
 
 MANUFACTURER = "PulmoNode"
 MODEL_NAME = "PulmoNode"
 RESEARCH_USE = "Research use only. Not for diagnosis or treatment."
+_NAMES = ("PatientName", "ReferringPhysicianName")
 
 
 def stamp(document: SOPClass, request: ReportRequest) -> None:
@@ -35,6 +40,32 @@ def stamp(document: SOPClass, request: ReportRequest) -> None:
     _freeze_time(document, request.composed_at, source)
     document.ContributingEquipmentSequence = list(_contributing_equipment(source, request))
     document.file_meta = _file_meta(document)
+
+
+def blank(
+    request: ReportRequest, role: DocumentRole, *, modality: str, series: tuple[int, str], number: int = 1
+) -> SOPClass:
+    """A document with its UIDs, its series and our equipment, and nothing else yet; `stamp` finishes it.
+
+    Parameters
+    ----------
+    series : number and description of the series that the documents of this role share
+    number : of the document in its series, from 1
+    """
+    return SOPClass(
+        study_instance_uid=request.source[0].StudyInstanceUID,
+        series_instance_uid=uid(request.identity, f"{role}-series"),
+        series_number=series[0],
+        sop_instance_uid=uid(request.identity, role, number),
+        sop_class_uid=CLASS_UID[role],
+        instance_number=number,
+        modality=modality,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MODEL_NAME,
+        software_versions=VERSION,
+        device_serial_number=ascii_text(request.options.station)[:64],
+        series_description=f"{MODEL_NAME} {series[1]} (research use)",
+    )
 
 
 def ascii_text(text: str) -> str:
@@ -56,6 +87,17 @@ def _copy_patient_and_study(document: SOPClass, source: Dataset) -> None:
     if "SpecificCharacterSet" in source:
         document["SpecificCharacterSet"] = copy.copy(source["SpecificCharacterSet"])
     document.copy_patient_and_study_information(header)
+    if "EthnicGroup" in header:
+        document["EthnicGroup"] = header["EthnicGroup"]  # of the Patient module, but not in highdicom's table of it
+    for keyword in _NAMES:
+        _keep_bytes(document, source.get_item(keyword))
+
+
+def _keep_bytes(document: Dataset, name: DataElement | RawDataElement | None) -> None:
+    """Write a name as the scanner wrote it: decoding drops trailing delimiters and moves the escapes of ISO 2022."""
+    if isinstance(name, RawDataElement) and name.value and b"\\" not in name.value:
+        encodings = convert_encodings(document.get("SpecificCharacterSet"))
+        document[name.tag] = DataElement(name.tag, "PN", PersonName(name.value.rstrip(b" \0"), encodings))
 
 
 def _freeze_time(document: SOPClass, composed_at: datetime, source: Dataset) -> None:

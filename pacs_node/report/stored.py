@@ -10,19 +10,22 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
-from inference.series import SliceHeader
+from inference.errors import SeriesUnreadable
+from inference.series import SliceHeader, read_head
 from pacs_node.errors import InstanceUnreadable
 from pacs_node.report.request import Document
 
+UNREADABLE = (InvalidDicomError, OSError, ValueError, KeyError, EOFError, RecursionError)
+
 
 def read_headers(paths: Sequence[Path]) -> tuple[Dataset, ...]:
-    """The instances without their pixels, in the order of the paths.
+    """The instances without their pixels, in the order of the paths; without what is too long, deep or private in them.
 
     Raises
     ------
     InstanceUnreadable : a file is not DICOM
     """
-    return tuple(_read(path, is_whole=False) for path in paths)
+    return tuple(_read_header(path) for path in paths)
 
 
 def read_source(slices: Sequence[SliceHeader]) -> tuple[tuple[Dataset, ...], tuple[int, ...]]:
@@ -38,8 +41,11 @@ def read_source(slices: Sequence[SliceHeader]) -> tuple[tuple[Dataset, ...], tup
 
 
 def read_document(path: Path) -> Dataset:
-    """A whole instance, such as a report stored before; raises InstanceUnreadable."""
-    return _read(path, is_whole=True)
+    """A whole instance of our own, such as a report stored before; raises InstanceUnreadable."""
+    try:
+        return pydicom.dcmread(path)
+    except UNREADABLE as error:
+        raise InstanceUnreadable from error
 
 
 def encoded(document: Document) -> bytes:
@@ -54,8 +60,8 @@ def decoded(content: bytes) -> Dataset:
     return pydicom.dcmread(io.BytesIO(content))
 
 
-def _read(path: Path, *, is_whole: bool) -> Dataset:
+def _read_header(path: Path) -> Dataset:
     try:
-        return pydicom.dcmread(path, stop_before_pixels=not is_whole)
-    except (InvalidDicomError, OSError, ValueError, KeyError, EOFError) as error:
+        return pydicom.dcmread(io.BytesIO(read_head(path).content))
+    except (*UNREADABLE, SeriesUnreadable) as error:
         raise InstanceUnreadable from error

@@ -1,4 +1,4 @@
-"""The report: TID 1500 with the findings, or "no nodule found", or "not analysed because ...".
+"""The report: TID 1500 with the findings, or "no nodule found", or "not analysed because ...", in codes and words.
 
 Every study that is answered gets one. Called from `composing`.
 
@@ -19,14 +19,13 @@ from highdicom.sr.value_types import CodeContentItem, ContainerContentItem, Cont
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from inference.findings import Result
-from pacs_node.domain.rule import Reason
-from pacs_node.report import codes
+from pacs_node.domain.document import SR_CLASS_UID, DocumentRole, SrClass
+from pacs_node.report import codes, wording
 from pacs_node.report.identity import VERSION, device_uid, uid
-from pacs_node.report.measurements import linear_group, volumetric_group
-from pacs_node.report.request import DocumentRole, ReportRequest, SrClass
+from pacs_node.report.measurements import algorithm_of, linear_group, volumetric_group
+from pacs_node.report.request import ReportRequest
 from pacs_node.report.source import instance_stand_in
-from pacs_node.report.stamp import MANUFACTURER, MODEL_NAME, RESEARCH_USE, ascii_text, stamp
+from pacs_node.report.stamp import MANUFACTURER, MODEL_NAME, ascii_text, stamp
 
 _SOP_CLASS: dict[SrClass, Any] = {
     SrClass.COMPREHENSIVE_3D: sr.Comprehensive3DSR,
@@ -35,10 +34,6 @@ _SOP_CLASS: dict[SrClass, Any] = {
 }
 _CONTAINS = sr.RelationshipTypeValues.CONTAINS
 _HAS_CONCEPT_MOD = sr.RelationshipTypeValues.HAS_CONCEPT_MOD
-_DEFINITIONS = (
-    "Diameter: of the sphere that has the volume of the segment. Long axis: largest in-plane distance between outline "
-    "points over all axial slices. Short axis: longest chord perpendicular to it on that slice."
-)
 
 
 def structured_report(request: ReportRequest, segmentations: Sequence[Dataset]) -> Dataset:
@@ -50,12 +45,13 @@ def structured_report(request: ReportRequest, segmentations: Sequence[Dataset]) 
     ----------
     segmentations : the SEG documents that it refers to, listed as evidence
     """
+    role = f"{DocumentRole.SR}-{request.options.sr_class}"  # the same UID must never come as another class
     document: SOPClass = _SOP_CLASS[request.options.sr_class](
         evidence=[instance_stand_in(request)],
         content=_trunk(request)[0],
-        series_instance_uid=uid(request.identity, f"{DocumentRole.SR}-series"),
+        series_instance_uid=uid(request.identity, f"{role}-series"),
         series_number=911,
-        sop_instance_uid=uid(request.identity, DocumentRole.SR),
+        sop_instance_uid=uid(request.identity, role),
         instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MODEL_NAME,
@@ -65,25 +61,32 @@ def structured_report(request: ReportRequest, segmentations: Sequence[Dataset]) 
         is_complete=True,
         is_final=False,
         is_verified=False,
-        previous_versions=[request.predecessor] if request.predecessor is not None else None,
-        coding_schemes=[_private_scheme()] if request.result is None else None,
+        previous_versions=_earlier_reports(request)[:1] or None,
+        coding_schemes=[_private_scheme()] if _has_private_codes(request) else None,
     )
     document.ContentSequence = [*document.ContentSequence, *_containers(request)]
-    document.CurrentRequestedProcedureEvidenceSequence = [_evidence([*request.source, *segmentations])]
+    document.CurrentRequestedProcedureEvidenceSequence = [evidence_of([*request.source, *segmentations])]
     stamp(document, request)
     return document
 
 
+def _earlier_reports(request: ReportRequest) -> list[Dataset]:
+    """The report that this one supersedes, first as the same class if it was written as several."""
+    kinds = set(SR_CLASS_UID.values())
+    reports = [item for item in request.predecessor if item.SOPClassUID in kinds]
+    return sorted(reports, key=lambda item: item.SOPClassUID != SR_CLASS_UID[request.options.sr_class])
+
+
 def _trunk(request: ReportRequest) -> ContentSequence:
-    root = ContainerContentItem(name=codes.IMAGING_MEASUREMENT_REPORT, template_id="1500")
+    root = ContainerContentItem(name=_title(request), template_id="1500")
     root.ContentSequence = ContentSequence()
-    root.ContentSequence.extend(sr.LanguageOfContentItemAndDescendants(_LANGUAGE))
+    root.ContentSequence.extend(sr.LanguageOfContentItemAndDescendants(LANGUAGE))
     root.ContentSequence.extend(sr.ObservationContext(observer_device_context=_observer(request)))
     root.ContentSequence.append(_code(codes.PROCEDURE_REPORTED, codes.PROCEDURE_CT, _HAS_CONCEPT_MOD))
     return ContentSequence([root], is_root=True)
 
 
-_LANGUAGE = Code("en-US", "RFC5646", "English (United States)")
+LANGUAGE = Code("en-US", "RFC5646", "English (United States)")
 
 
 def _observer(request: ReportRequest) -> sr.ObserverContext:
@@ -98,13 +101,22 @@ def _observer(request: ReportRequest) -> sr.ObserverContext:
     return sr.ObserverContext(observer_type=codes.DEVICE, observer_identifying_attributes=device)
 
 
+def _title(request: ReportRequest) -> Code:
+    """OHIF draws an Imaging Measurement Report, so one without measurements is an empty page; others it shows as text.
+
+    References
+    ----------
+    PS3.16 TID 1500 row 1: any of CID 7021. OHIF 3.13.2, `OHIFCornerstoneSRViewport`.
+    """
+    return codes.IMAGING_MEASUREMENT_REPORT if request.findings else codes.ONCOLOGY_MEASUREMENT_REPORT
+
+
 def _containers(request: ReportRequest) -> Iterator[ContainerContentItem]:
     """Rows 6 and 12 of TID 1500: measurement groups if there are findings, and always statements about the study."""
-    findings = request.result.findings if request.result is not None else ()
-    if findings:
-        groups = ContentSequence()
-        for finding in findings:
-            groups.extend(volumetric_group(request, finding))
+    if request.findings:
+        groups, algorithm = ContentSequence(), algorithm_of(request)
+        for finding in request.findings:
+            groups.extend(volumetric_group(request, finding, algorithm))
             groups.extend(linear_group(request, finding))
         yield _container(codes.IMAGING_MEASUREMENTS, groups)
     yield _container(codes.QUALITATIVE_EVALUATIONS, ContentSequence(list(_statements(request))))
@@ -117,41 +129,29 @@ def _container(name: Code, content: ContentSequence) -> ContainerContentItem:
 
 
 def _statements(request: ReportRequest) -> Iterator[CodeContentItem | TextContentItem]:
-    if request.result is None:
-        yield from _not_analysed(request.reasons)
-    elif request.result.findings:
-        yield _code(codes.NODULE, codes.PRESENT)
-        yield _text(codes.COMMENT, _DEFINITIONS)
-        yield from _explanations(request.result)
-    else:
-        yield _code(codes.NODULE, codes.ABSENT)
-        yield _text(codes.COMMENT, "No nodule found.")
-    for model in request.result.models if request.result is not None else ():
-        yield _text(
-            codes.ALGORITHM_NAME, f"{model.name} version {model.version} ({model.role}), SHA-256 {model.sha256}"
-        )
-    yield _text(codes.COMMENT, RESEARCH_USE)
+    yield from _coded(request)
+    yield _text(codes.COMMENT, wording.headline(request))
+    for line in wording.finding_lines(request):
+        yield _text(codes.FINDING, line)
+    for model in wording.models(request):
+        yield _text(codes.ALGORITHM_NAME, model)
+    for remark in wording.remarks(request):
+        yield _text(codes.COMMENT, remark)
 
 
-def _explanations(result: Result) -> Iterator[TextContentItem]:
-    """What the probabilities mean, and which outlines are not by the model that the pipeline names for them."""
-    if result.malignancy_labels:
-        learned = f"Probability of cancer: as learned from these labels: {result.malignancy_labels}."
-        yield _text(codes.COMMENT, learned)
-    outliners = [use.name for use in result.models if use.role in ("detector", "segmentation")]
-    for finding in result.findings:
-        if finding.outlined_by != outliners[-1]:
-            why = f"{outliners[-1]} marked nothing there, or cannot see the whole of it"
-            yield _text(codes.COMMENT, f"Nodule {finding.number}: outlined by {finding.outlined_by}, because {why}.")
-
-
-def _not_analysed(reasons: Sequence[Reason]) -> Iterator[CodeContentItem | TextContentItem]:
+def _coded(request: ReportRequest) -> Iterator[CodeContentItem]:
+    if request.result is not None:
+        yield _code(codes.NODULE, codes.PRESENT if request.findings else codes.ABSENT)
+        if request.result.limits:
+            yield _code(codes.SERIES_QUALITY, codes.COVERAGE_INCOMPLETE)
+        for limit in request.result.limits:
+            yield _code(codes.LIMIT, codes.reason_code(limit.code))
+        return
     yield _code(codes.NODULE, codes.UNDETERMINED)
-    if any(reason.code in codes.POOR_QUALITY_REASONS for reason in reasons):
+    if any(reason.code in codes.POOR_QUALITY_REASONS for reason in request.reasons):
         yield _code(codes.IMAGE_QUALITY, codes.NON_DIAGNOSTIC)
-    for reason in reasons:
+    for reason in request.reasons:
         yield _code(codes.NOT_ANALYSED_REASON, codes.reason_code(reason.code))
-        yield _text(codes.COMMENT, f"Not analysed: {reason.text}")
 
 
 def _code(name: Code, value: Code, relationship: sr.RelationshipTypeValues = _CONTAINS) -> CodeContentItem:
@@ -159,7 +159,11 @@ def _code(name: Code, value: Code, relationship: sr.RelationshipTypeValues = _CO
 
 
 def _text(name: Code, value: str) -> TextContentItem:
-    return TextContentItem(name=name, value=ascii_text(value), relationship_type=_CONTAINS)
+    return TextContentItem(name=name, value=value, relationship_type=_CONTAINS)
+
+
+def _has_private_codes(request: ReportRequest) -> bool:
+    return request.result is None or request.result.limits != ()
 
 
 def _private_scheme() -> CodingSchemeIdentificationItem:
@@ -168,7 +172,7 @@ def _private_scheme() -> CodingSchemeIdentificationItem:
     )
 
 
-def _evidence(instances: Sequence[Dataset]) -> Dataset:
+def evidence_of(instances: Sequence[Dataset]) -> Dataset:
     """Every instance that was analysed or is referred to; all of one study (PS3.3 C.17.2, table C.17-3)."""
     by_series: dict[str, list[Dataset]] = {}
     for instance in {str(instance.SOPInstanceUID): instance for instance in instances}.values():

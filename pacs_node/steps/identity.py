@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from pacs_node.archive.records import Instance, Job
 from pacs_node.config import Config
 from pacs_node.domain.rule import Reason
-from pacs_node.report.identity import ResultIdentity, uid
+from pacs_node.report.identity import ResultIdentity
 
 
-def identity_of(job: Job, config: Config) -> ResultIdentity:
+def identity_of(job: Job, config: Config, before: Job | None) -> ResultIdentity:
     """The identity of the result of a job.
 
-    "Not analysed because ..." is another result than findings, and so is one that is written with other options: the
-    same UID must never come with other bytes.
+    "Not analysed because ..." is another result than findings, and so is one that is written with other options or
+    supersedes another one: the same UID must never come with other bytes. Each class of the report has its own UID.
+
+    Parameters
+    ----------
+    before : the job whose result this one supersedes
     """
-    reasons = sorted(reason.code for reason in job.reasons)
-    outcome = [job.input_digest, reasons, asdict(config.report), config.scp.ae_title]
+    outcome = [_outcome(job), config.report.ohif_hydration, config.scp.ae_title, before and _outcome(before)]
     return ResultIdentity(
         study_instance_uid=job.study_instance_uid,
         series_instance_uid=job.series_instance_uid,
@@ -28,6 +31,16 @@ def identity_of(job: Job, config: Config) -> ResultIdentity:
         models=job.models,
         input_digest=digest(outcome),
     )
+
+
+def with_tracking(identity: ResultIdentity, tracking_uids: Sequence[str]) -> ResultIdentity:
+    """The identity of the documents: nodules that took other Tracking UIDs over are written in other bytes."""
+    return dataclasses.replace(identity, input_digest=digest([identity.input_digest, *tracking_uids]))
+
+
+def _outcome(job: Job) -> list[object]:
+    models = sorted((use.role, use.name, use.version, use.sha256) for use in job.models)
+    return [job.series_instance_uid, job.input_digest, models, sorted(reason.code for reason in job.reasons)]
 
 
 def inputs_of(job: Job, instances: Sequence[Instance]) -> tuple[Instance, ...]:
@@ -45,8 +58,3 @@ def input_digest(instances: Sequence[Instance], reasons: Sequence[Reason]) -> st
 def digest(value: object) -> str:
     """SHA-256 of a value as JSON."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
-
-
-def tracking_uid(identity: ResultIdentity, number: int) -> str:
-    """The Tracking UID of a finding."""
-    return uid(identity, "tracking", number)

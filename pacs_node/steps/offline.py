@@ -19,7 +19,9 @@ from inference.registry import ModelRepository
 from inference.series import SeriesHeader, read_headers
 from inference.systems import Choice, assembled
 from pacs_node.config import Report
+from pacs_node.domain.document import SrClass
 from pacs_node.domain.rule import Reason
+from pacs_node.domain.shipment import DEFAULT_PROFILE, shipment
 from pacs_node.report import ResultIdentity, overlay, stored
 from pacs_node.steps.analyse import analysed, loaded
 from pacs_node.steps.compose import Composition, composed
@@ -40,14 +42,21 @@ def pipeline_named(models: ModelRepository, name: str) -> Pipeline:
     return assembled(Choice(pipeline=name), models.active())
 
 
-def analyse_series(series: SeriesHeader, pipeline: Pipeline, predictor: Predictor, out: Path) -> Analysis:
-    """Analyse one series and write `seg.dcm`, `sr.dcm` and pictures into `out`.
+def analyse_series(
+    series: SeriesHeader, pipeline: Pipeline, predictor: Predictor, out: Path, profile: Sequence[str] = DEFAULT_PROFILE
+) -> Analysis:
+    """Analyse one series and write its documents, such as `seg.dcm` and `sr.dcm`, and pictures into `out`.
+
+    Parameters
+    ----------
+    profile : names of profiles and documents, as of a destination
 
     Raises
     ------
     InferenceError, NodeError : the models failed, or the result did not pass the own check
     """
     paths = tuple(sorted({item.path for item in series.slices}))
+    parts = shipment(profile, SrClass(Report().sr_class), ()).parts
     result, reasons = _answer(paths, pipeline, predictor)
     documents = composed(
         Composition(
@@ -59,12 +68,13 @@ def analyse_series(series: SeriesHeader, pipeline: Pipeline, predictor: Predicto
             options=Report(),
             station="PULMONODE",
             composed_at=_newest(paths),
-        )
+        ),
+        parts,
     )
     out.mkdir(parents=True, exist_ok=True)
     files = []
     for document in documents:
-        path = out / f"{document.role}.dcm"
+        path = out / (f"{document.role}.dcm" if document.number == 1 else f"{document.role}-{document.number}.dcm")
         path.write_bytes(stored.encoded(document))
         files.append(path)
     if result is not None:

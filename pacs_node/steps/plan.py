@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from inference import eligibility
@@ -15,38 +17,63 @@ from inference.systems import detector_among
 from pacs_node import log
 from pacs_node.archive import records
 from pacs_node.archive.queries import jobs, machine, studies
-from pacs_node.archive.queries.machine import STUDIES, Move
+from pacs_node.archive.queries.machine import FRESH, STUDIES, Move
 from pacs_node.domain.identifiers import SeriesUid, StudyId
+from pacs_node.domain.retry import PLAN, check_worth, delay_s
 from pacs_node.domain.rule import Decision, JudgedSeries, Reason, Rule, SeriesFacts, Verdict, decide
+from pacs_node.domain.step import Step
 from pacs_node.domain.study import StudyEvent, StudyState
+from pacs_node.domain.withholding import withheld
+from pacs_node.errors import NodeError, StepTimeout
 from pacs_node.node import Node
+from pacs_node.steps.failure import failure_of
 from pacs_node.steps.identity import digest, input_digest
+from pacs_node.steps.lease import kept, new_holder
 from pacs_node.steps.pipelines import pipeline_chosen
 
 OWN = Reason(code="series.own-result", text="results of this node that came back are not analysed")
 
 
-def plan_study(node: Node, study_id: StudyId) -> None:
-    """Record a decision for every series of a settled study, and its jobs; quietly nothing if it is not settled."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What is to be done about a study."""
+
+    decisions: tuple[Decision, ...]
+    jobs: tuple[records.NewJob, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Past:
+    """What was done about a study before: the series of its jobs by rule, and the instances that were deleted."""
+
+    analysed: Mapping[str, tuple[SeriesUid, ...]]
+    deleted: Mapping[SeriesUid, int]
+
+
+def plan_study(node: Node, study_id: StudyId) -> bool:
+    """Plan a settled study; False if it is not settled (any more).
+
+    New instances end the lease, so a plan of what the study was before them is never recorded.
+    """
+    holder, now = new_holder(), node.now()
+    until = now + timedelta(seconds=node.config.work.lease_s)
     with node.database.transaction() as tx:
+        if not studies.claim(tx, study_id, now, holder, until):
+            return False
         study = studies.get(tx, study_id)
         instances = studies.instances(tx, study_id)
-    if study.state is not StudyState.SETTLED:
-        return
-    own, foreign = _parted(instances)
-    judged, unreadable = _judged(node, foreign)
-    decisions = decide(node.config.rule, judged) + unreadable + tuple(_own_decision(uid) for uid in own)
-    new = _jobs(node, study, decisions, judged, foreign)
-    now = node.now()
-    with node.database.transaction() as tx:
-        if studies.get(tx, study_id, is_locking=True).last_received_at != study.last_received_at:
-            return  # it was reopened meanwhile, and has perhaps settled again: somebody will plan what it is now
-        step = Move(row_id=study_id, state=study.state, event=StudyEvent.PLAN, at=now)
-        if not machine.move(tx, STUDIES, step):
-            return
-        studies.replace_decisions(tx, study_id, decisions, now)
-        created = [jobs.create(tx, job, now) for job in new]
-    log.event("study_planned", study_id=study_id, count=sum(job_id is not None for job_id in created))
+        past = _Past(analysed=jobs.series_by_rule(tx, study_id), deleted=studies.deleted_counts(tx, study_id))
+    try:
+        check_worth(PLAN, study.attempt, study.strikes)
+        with kept(
+            node, Step.PLAN, STUDIES, study_id, holder, lambda error: _record_failure(node, study, holder, error)
+        ):
+            plan = _planned(node, study, instances, past)
+    except Exception as error:  # noqa: BLE001 - the border of the step, see `steps.failure`
+        _record_failure(node, study, holder, failure_of(error))
+        return True
+    _record_plan(node, study, holder, plan)
+    return True
 
 
 def explain(
@@ -56,6 +83,48 @@ def explain(
     limits = _limits(models)
     judged = [_judge(series, (calling_ae_title,), limits) for series in read_headers(paths)]
     return tuple(zip(judged, decide(rules, judged), strict=True))
+
+
+def _planned(node: Node, study: records.Study, instances: Sequence[records.Instance], past: _Past) -> _Plan:
+    """A decision for every series, and the jobs that follow."""
+    own, foreign = _parted(instances)
+    judged, unreadable = _judged(node, foreign)
+    decisions = decide(node.config.rule, judged) + unreadable + tuple(_own_decision(uid) for uid in own)
+    held = Counter(instance.series_instance_uid for instance in instances)
+    decisions = withheld(decisions, held, past.deleted, past.analysed)
+    return _Plan(decisions=decisions, jobs=_jobs(node, study, decisions, judged, foreign))
+
+
+def _record_plan(node: Node, study: records.Study, holder: str, plan: _Plan) -> None:
+    now = node.now()
+    step = Move(row_id=study.id, state=StudyState.PLANNING, event=StudyEvent.PLAN, at=now, holder=holder)
+    with node.database.transaction() as tx:
+        if not machine.move(tx, STUDIES, step, **FRESH, checks=0, check_until=None):
+            return
+        studies.replace_decisions(tx, study.id, plan.decisions, now)
+        created = [jobs.create(tx, job, now) for job in plan.jobs]
+    log.event("study_planned", study_id=study.id, count=sum(job_id is not None for job_id in created))
+
+
+def _record_failure(node: Node, study: records.Study, holder: str, error: InferenceError | NodeError) -> None:
+    """Try again later, also where the models cannot be used, which passes; else set the study aside."""
+    strikes = study.strikes + isinstance(error, StepTimeout)
+    may_pass = error.retryable or isinstance(error, InferenceError)
+    wait_s = delay_s(PLAN, study.attempt, node.chance(), strikes) if may_pass else None
+    now = node.now()
+    step = Move(
+        row_id=study.id,
+        state=StudyState.PLANNING,
+        event=StudyEvent.SET_ASIDE if wait_s is None else StudyEvent.DELAY,
+        at=now,
+        holder=holder,
+        code=error.code,
+        text=str(error),
+    )
+    with node.database.transaction() as tx:
+        until = None if wait_s is None else now + timedelta(seconds=wait_s)
+        machine.move(tx, STUDIES, step, next_at=until, strikes=strikes)
+    log.event("study_not_planned", study_id=study.id, code=error.code, attempt=study.attempt, next_s=wait_s)
 
 
 def _parted(
@@ -126,7 +195,7 @@ def _jobs(
     slices = {series.facts.series_instance_uid: series.facts.slice_count for series in judged}
     new = []
     for rule in node.config.rule:
-        mine = [decision for decision in decisions if decision.rule == rule]
+        mine = [d for d in decisions if d.rule == rule and d.verdict is not Verdict.WITHHELD]
         chosen = [decision for decision in mine if decision.verdict is Verdict.CHOSEN]
         refused = sorted(mine, key=lambda d: (-slices[d.series_instance_uid], d.series_instance_uid))
         for decision in (chosen or refused)[:1]:
@@ -149,4 +218,5 @@ def _job(node: Node, study: records.Study, decision: Decision, instances: Sequen
         model_digest=digest([asdict(model) for model in models]),
         destinations=decision.rule.destinations,
         reasons=reasons,
+        is_stat=decision.rule.is_stat,
     )

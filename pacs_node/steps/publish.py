@@ -13,10 +13,10 @@ from pathlib import Path
 from inference.contract import Contract
 from inference.errors import InferenceError, PredictorUnavailable
 from inference.onnx import OnnxPredictor
-from inference.predictor import Predictor, zeros
+from inference.predictor import Predictor, canary
 from inference.registry import ModelRepository
 from inference.release import Proof, prove, read_release, rehearse
-from inference.triton import TritonPredictor
+from inference.triton import TritonPredictor, control_of
 from pacs_node.config import Config
 
 Tell = Callable[[str], None]
@@ -62,7 +62,7 @@ def live_of(config: Config, models: ModelRepository, header: Mapping[str, str] |
 
     Parameters
     ----------
-    header : opens a Triton whose model control is restricted
+    header : opens a Triton whose model control is restricted; that of the embedded one is known
     """
     if config.triton.mode == "onnx":
         return Live(
@@ -70,8 +70,9 @@ def live_of(config: Config, models: ModelRepository, header: Mapping[str, str] |
             predictor=OnnxPredictor(models, threads=config.triton.threads),
             load=lambda model: None,
         )
-    triton = TritonPredictor(config.triton.url, models, deadline_s=config.triton.deadline_s)
-    return Live(name=f"Triton at {config.triton.url}", predictor=triton, load=lambda model: triton.load(model, header))
+    control = header or (control_of(config.triton_runtime) if config.triton.mode == "embedded" else None)
+    triton = TritonPredictor(config.triton.url, models, deadline_s=config.triton.deadline_s, control=control)
+    return Live(name=f"Triton at {config.triton.url}", predictor=triton, load=triton.load)
 
 
 def publish(models: ModelRepository, live: Live, folder: Path, tell: Tell) -> Switch:
@@ -158,7 +159,7 @@ def rollback(models: ModelRepository, live: Live, system: str, tell: Tell) -> Sw
     tell(f"active: version {version} of {system}; version {record.active} only ends the jobs planned with it")
     try:
         for contract in contracts:
-            _canary(live, contract)
+            canary(live.predictor, contract)
         tell(f"answers: {live.name}")
     except PredictorUnavailable as error:
         is_live = False
@@ -177,10 +178,6 @@ def _proven(models: ModelRepository, live: Live, contracts: Sequence[Contract], 
         proofs.append(prove(models, live.predictor, contract))
         tell(f"proven: {_described(proofs[-1])}, by {live.name}")
     return tuple(proofs)
-
-
-def _canary(live: Live, contract: Contract) -> None:
-    live.predictor.infer(contract.model, contract.version, zeros(contract.inputs), [contract.outputs[0].name])
 
 
 def _served(models: ModelRepository, system: str) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """Receive: an instance is checked, made durable, and handed to the index. The sender waits for the disk, not the index.
 
-If the index cannot be written, receipts wait in memory; `steps.reindex` finds at the next start what was lost there.
+If the index cannot be written, receipts wait in memory. When too many wait, or the process ends, they are forgotten
+there, and the files tell the index later (`steps.reindex`).
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Receiver:
     files : where instances become durable; drafts of processes that died are removed from it
     record : indexes receipts; it may raise, and is called again then, and it must accept the same receipt twice
     now : UTC, aware
+    catch_up : indexes what is on disk and was forgotten here; it may raise, and is called again then
+    most_waiting : more receipts than these are forgotten
     """
 
     def __init__(
@@ -44,10 +47,12 @@ class Receiver:
         *,
         record: Callable[[tuple[Receipt, ...]], None],
         now: Callable[[], datetime],
+        catch_up: Callable[[], object] = lambda: None,
+        most_waiting: int = MOST_WAITING,
     ) -> None:
         self._files = files
         self._now = now
-        self._recorder = _Recorder(record)
+        self._recorder = _Recorder(record, catch_up, most_waiting)
         files.clean()
 
     def open(self, request: StoreRequest) -> InstanceDraft:
@@ -106,9 +111,14 @@ class InstanceDraft:
 class _Recorder:
     """The thread that hands receipts to the index, in groups, in the order of their arrival."""
 
-    def __init__(self, record: Callable[[tuple[Receipt, ...]], None]) -> None:
+    def __init__(
+        self, record: Callable[[tuple[Receipt, ...]], None], catch_up: Callable[[], object], most_waiting: int
+    ) -> None:
         self._record = record
+        self._catch_up = catch_up
+        self._most_waiting = most_waiting
         self._waiting: deque[Receipt] = deque()
+        self._forgotten = 0
         self._changed = threading.Condition()
         self._is_closing = False
         self._is_hurried = False
@@ -117,8 +127,10 @@ class _Recorder:
 
     def put(self, receipt: Receipt) -> None:
         with self._changed:
-            if len(self._waiting) >= MOST_WAITING:
-                log.event("receipt_dropped", level=logging.ERROR)
+            if len(self._waiting) >= self._most_waiting:
+                if not self._forgotten:
+                    log.event("receipts_forgotten", level=logging.ERROR, count=len(self._waiting))
+                self._forgotten += 1
                 return
             self._waiting.append(receipt)
             if len(self._waiting) in (1, GROUP):
@@ -128,7 +140,7 @@ class _Recorder:
         with self._changed:
             self._is_hurried = True
             self._changed.notify_all()
-            is_done = self._changed.wait_for(lambda: not self._waiting, timeout_s)
+            is_done = self._changed.wait_for(lambda: not self._waiting and not self._forgotten, timeout_s)
             self._is_hurried = False
             return is_done
 
@@ -141,12 +153,16 @@ class _Recorder:
 
     def _run(self) -> None:
         while (group := self._next_group()) is not None:
-            if not self._has_recorded(group):
+            is_done = self._has_recorded(group) if group else self._has_caught_up()
+            if not is_done:
                 with self._changed:
                     self._changed.wait_for(lambda: self._is_closing, RETRY_S)
 
     def _next_group(self) -> tuple[Receipt, ...] | None:
+        """The receipts to record next; none of them if the files are to be asked; None at the end."""
         with self._changed:
+            if self._forgotten and not self._waiting:
+                return None if self._is_closing else ()
             self._changed.wait_for(lambda: self._waiting or self._is_closing)
             self._changed.wait_for(
                 lambda: len(self._waiting) >= GROUP or self._is_hurried or self._is_closing, GATHER_S
@@ -157,14 +173,28 @@ class _Recorder:
 
     def _has_recorded(self, group: tuple[Receipt, ...]) -> bool:
         started_s = time.monotonic()
-        try:
-            self._record(group)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the instances are safe and receiving goes on
-            log.event("receipts_wait", level=logging.ERROR, code=getattr(error, "code", type(error).__name__))
+        if not self._succeeds(lambda: self._record(group)):
             return False
         with self._changed:
             for _ in group:
                 self._waiting.popleft()
             self._changed.notify_all()
         log.event("receipts_recorded", level=logging.DEBUG, count=len(group), duration_s=time.monotonic() - started_s)
+        return True
+
+    def _has_caught_up(self) -> bool:
+        forgotten = self._forgotten  # what is forgotten while the files are read needs another reading
+        if not self._succeeds(self._catch_up):
+            return False
+        with self._changed:
+            self._forgotten -= forgotten
+            self._changed.notify_all()
+        return True
+
+    def _succeeds(self, act: Callable[[], object]) -> bool:
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the instances are safe and receiving goes on
+            log.event("receipts_wait", level=logging.ERROR, code=getattr(error, "code", type(error).__name__))
+            return False
         return True

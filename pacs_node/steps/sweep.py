@@ -5,19 +5,19 @@ Runs about twice a second beside the SCP and once after every step; any number o
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 
 from pacs_node import log
-from pacs_node.archive.queries import machine
-from pacs_node.archive.queries.machine import DELIVERIES, JOBS, STUDIES, Machine, Move
-from pacs_node.archive.session import Database
+from pacs_node.archive.queries import deliveries, machine
+from pacs_node.archive.queries.machine import COMMITMENTS, DELIVERIES, JOBS, STUDIES, Machine, Move
+from pacs_node.domain.commitment import CommitmentEvent, CommitmentState
 from pacs_node.domain.delivery import DeliveryEvent, DeliveryState
 from pacs_node.domain.job import JobEvent, JobState
 from pacs_node.domain.step import Call, Step
-from pacs_node.domain.study import StudyState
+from pacs_node.domain.study import StudyEvent, StudyState
 from pacs_node.node import Node
-from pacs_node.steps.lease import is_dead
+from pacs_node.steps.lease import Fate, fate_of
 from pacs_node.steps.settle import settle_studies
 
 RING_AGAIN = timedelta(seconds=60)
@@ -25,18 +25,41 @@ RING_AGAIN = timedelta(seconds=60)
 
 
 _WAITING: tuple[tuple[Machine, dict[StrEnum, Step]], ...] = (
-    (STUDIES, {StudyState.SETTLED: Step.PLAN}),
+    (STUDIES, {StudyState.UNCHECKED: Step.COMPLETE, StudyState.SETTLED: Step.PLAN}),
     (JOBS, {JobState.QUEUED: Step.ANALYSE, JobState.ANALYSED: Step.COMPOSE}),
-    (DELIVERIES, {DeliveryState.PENDING: Step.DELIVER}),
+    (DELIVERIES, {DeliveryState.UNCOMMITTED: Step.CONFIRM}),
+    (COMMITMENTS, {CommitmentState.PENDING: Step.REPORT}),
+)
+_LEASED: tuple[tuple[Machine, type[StrEnum], StrEnum], ...] = (
+    (STUDIES, StudyState, StudyEvent.EXPIRE),
+    (JOBS, JobState, JobEvent.EXPIRE),
+    (DELIVERIES, DeliveryState, DeliveryEvent.EXPIRE),
+    (COMMITMENTS, CommitmentState, CommitmentEvent.EXPIRE),
 )
 
 
 def sweep(node: Node) -> tuple[Call, ...]:
-    """Settle, expire, and say which steps to run now."""
+    """Settle, take back, and say which steps to run now."""
     settle_studies(node)
-    _expire(node.database, JOBS, JobState, JobEvent.EXPIRE, node.now())
-    _expire(node.database, DELIVERIES, DeliveryState, DeliveryEvent.EXPIRE, node.now())
+    take_back(node)
     return waiting(node)
+
+
+def take_back(node: Node) -> None:
+    """Take rows back from holders that are dead or silent; also called by workers, who know the dead of their machine.
+
+    A row that took its worker with it gets a strike (see `steps.lease`); whoever takes it next decides what that means.
+    """
+    now = node.now()
+    with node.database.transaction() as tx:
+        for states, kind, event in _LEASED:
+            for row_id, state, holder, until in machine.leases(tx, states):
+                fate = fate_of(holder)
+                if fate is Fate.UNKNOWN and until >= now:
+                    continue
+                step = Move(row_id=row_id, state=kind(state), event=event, at=now, holder=holder, code=fate)
+                if machine.expire(tx, states, step, is_strike=fate is Fate.ENDED):
+                    log.event("lease_expired", state=state, code=fate, **{states.key: row_id})
 
 
 def waiting(node: Node) -> tuple[Call, ...]:
@@ -47,20 +70,12 @@ def waiting(node: Node) -> tuple[Call, ...]:
         for states, steps in _WAITING:
             due = machine.ring_due(tx, states, tuple(steps), now, now - RING_AGAIN)
             calls += [Call(step=step, row_id=i) for i, state in due for at, step in steps.items() if at == state]
+        calls += [Call(step=Step.DELIVER, row_id=i) for i in deliveries.ring_due(tx, now, now - RING_AGAIN)]
     return tuple(calls)
 
 
 def ring_anew(node: Node) -> None:
     """Forget what was rung for; called when a worker starts, as messages may have died with the one before it."""
     with node.database.transaction() as tx:
-        for states, _ in _WAITING:
+        for states, _, _ in _LEASED:
             machine.forget_rings(tx, states)
-
-
-def _expire(database: Database, states: Machine, kind: type[StrEnum], event: StrEnum, now: datetime) -> None:
-    with database.transaction() as tx:
-        for row_id, state, holder, until in machine.leases(tx, states):
-            if until < now or is_dead(holder):
-                step = Move(row_id=row_id, state=kind(state), event=event, at=now, holder=holder, code="lease.expired")
-                if machine.move(tx, states, step):
-                    log.event("lease_expired", state=state, **{states.key: row_id})

@@ -14,8 +14,21 @@ from pacs_node.config import Config
 from pacs_node.domain.step import Call, Step
 from pacs_node.errors import BrokerUnavailable
 
-QUEUES = {Step.PLAN: "io", Step.ANALYSE: "gpu", Step.COMPOSE: "io", Step.DELIVER: "deliver"}
-"""The queue of each step, so that production can give each kind of work its own workers."""
+QUEUES = {
+    Step.COMPLETE: "deliver",
+    Step.PLAN: "io",
+    Step.ANALYSE: "gpu",
+    Step.COMPOSE: "io",
+    Step.DELIVER: "deliver",
+    Step.REPORT: "deliver",
+    Step.CONFIRM: "deliver",
+}
+"""The queue of each step, so that each kind of work can have its own workers."""
+DELIVERING = QUEUES[Step.DELIVER]
+"""The queue that always has its own: who waits for destinations must not hold up who analyses."""
+
+GRACE_S = 60
+"""A step whose time is up ends its own process; one that cannot even do that is ended by the kernel so much later."""
 
 POLL_S = 0.05
 """How often the embedded broker looks for messages; Kombu's default of 1 s would delay every step."""
@@ -30,7 +43,6 @@ def celery_app(config: Config) -> Celery:
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        task_time_limit=config.work.time_limit_s,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
@@ -39,6 +51,7 @@ def celery_app(config: Config) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
         broker_transport_options=_transport(config),
+        broker_heartbeat=0,  # a worker hears nothing of its broker while it runs a step
         task_routes={f"pulmonode.{step}": {"queue": queue} for step, queue in QUEUES.items()},
         task_create_missing_queues=True,
     )
@@ -68,9 +81,19 @@ def connect(app: Celery, timeout_s: float) -> None:
         raise BrokerUnavailable from error
 
 
+def time_limit_s(config: Config, step: Step) -> float:
+    """When the kernel ends a process that runs a step, in seconds after the start of the step."""
+    return config.limits.of(step) + GRACE_S
+
+
+def _longest_s(config: Config) -> float:
+    """A message that nobody acknowledges for so long is delivered again by Redis; if too early, to no effect."""
+    return 2 * max(time_limit_s(config, step) for step in Step)
+
+
 def _transport(config: Config) -> dict[str, Any]:
     if not config.broker_url.startswith("filesystem"):
-        return {"visibility_timeout": 2 * config.work.time_limit_s} if config.broker_url.startswith("redis") else {}
+        return {"visibility_timeout": _longest_s(config)} if config.broker_url.startswith("redis") else {}
     folders = {name: config.data / "queue" / name for name in ("messages", "control")}
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)

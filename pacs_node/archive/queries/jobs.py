@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -10,10 +10,13 @@ import sqlalchemy as sa
 
 from inference.findings import ModelUse
 from pacs_node.archive import records, tables
-from pacs_node.archive.queries.machine import JOBS, Move, move
+from pacs_node.archive.queries import urgency
+from pacs_node.archive.queries.machine import FRESH, JOBS, Move, move
+from pacs_node.domain.document import DocumentRole
 from pacs_node.domain.identifiers import InstanceUid, JobId, SeriesUid, StudyId, StudyUid
-from pacs_node.domain.job import OPEN, JobEvent, JobState
+from pacs_node.domain.job import FINISHED, OPEN, JobEvent, JobState
 from pacs_node.domain.rule import Reason
+from pacs_node.domain.shipment import Part
 from pacs_node.errors import NotFound
 
 WAITING = (JobState.QUEUED, JobState.ANALYSED)
@@ -38,17 +41,22 @@ def create(tx: sa.Connection, new: records.NewJob, at: datetime) -> JobId | None
             state = JobState(row["state"])
             move(tx, JOBS, Move(row_id=row["id"], state=state, event=JobEvent.SUPERSEDE, at=at))
     finished = [row["id"] for row in others if row["finished_at"] is not None]
-    if same:
-        return _revived(tx, same[0], at)
-    return JobId(_inserted(tx, new, at, finished[-1] if finished else None))
+    last = finished[-1] if finished else None
+    return _revived(tx, same[0], at, last) if same else JobId(_inserted(tx, new, at, last))
 
 
-def _revived(tx: sa.Connection, row: sa.RowMapping, at: datetime) -> JobId | None:
-    """Let a job that was superseded wait again, because the study is once more what it was planned on."""
+def _revived(tx: sa.Connection, row: sa.RowMapping, at: datetime, supersedes: int | None) -> JobId | None:
+    """Let a job that was superseded wait again, because the study is once more what it was planned on.
+
+    If its instances were deleted, those that have come again since take their place.
+    """
+    if row["inputs_received_at"] is not None:
+        tx.execute(sa.update(tables.job).where(tables.job.c.id == row["id"]).values(created_at=at))
     if row["state"] != JobState.SUPERSEDED:
         return None
     event = JobEvent.REFUSE if row["reasons"] else JobEvent.RETRY
-    move(tx, JOBS, Move(row_id=row["id"], state=JobState.SUPERSEDED, event=event, at=at), attempt=0)
+    step = Move(row_id=row["id"], state=JobState.SUPERSEDED, event=event, at=at)
+    move(tx, JOBS, step, **FRESH, supersedes_job_id=supersedes)
     return JobId(row["id"])
 
 
@@ -64,8 +72,8 @@ def _inserted(tx: sa.Connection, new: records.NewJob, at: datetime, supersedes: 
         "model_digest": new.model_digest,
         "destinations": list(new.destinations),
         "reasons": _pairs(new.reasons),
+        "is_stat": new.is_stat,
         "state": state,
-        "attempt": 0,
         "supersedes_job_id": supersedes,
         "created_at": at,
     }
@@ -82,12 +90,16 @@ def claim(tx: sa.Connection, job_id: JobId, event: JobEvent, at: datetime, holde
     if job.state is not expected or (job.next_at is not None and job.next_at > at):
         return False
     step = Move(row_id=job_id, state=job.state, event=event, at=at)
-    return move(tx, JOBS, step, attempt=job.attempt + 1, lease_holder=holder, lease_until=until)
+    is_mine = move(tx, JOBS, step, attempt=job.attempt + 1, lease_holder=holder, lease_until=until)
+    if is_mine and event is JobEvent.START:
+        urgency.serve(tx, job.study_id, at)
+    return is_mine
 
 
-def get(tx: sa.Connection, job_id: JobId) -> records.Job:
-    """One job; raises NotFound."""
-    row = tx.execute(_jobs().where(tables.job.c.id == job_id)).mappings().one_or_none()
+def get(tx: sa.Connection, job_id: JobId, *, is_locking: bool = False) -> records.Job:
+    """One job, kept for this transaction alone if locked; raises NotFound."""
+    query = _jobs().where(tables.job.c.id == job_id)
+    row = tx.execute(query.with_for_update(of=tables.job) if is_locking else query).mappings().one_or_none()
     if row is None:
         raise NotFound("there is no such job; `pulmonode job list` shows what there is")
     return _job(row)
@@ -97,6 +109,14 @@ def of_study(tx: sa.Connection, study_id: StudyId) -> tuple[records.Job, ...]:
     """The jobs of a study, oldest first."""
     query = _jobs().where(tables.job.c.study_id == study_id).order_by(tables.job.c.id)
     return tuple(_job(row) for row in tx.execute(query).mappings())
+
+
+def series_by_rule(tx: sa.Connection, study_id: StudyId) -> dict[str, tuple[SeriesUid, ...]]:
+    """The series of the jobs of a study, by name of the rule."""
+    found: dict[str, tuple[SeriesUid, ...]] = {}
+    for job in of_study(tx, study_id):
+        found[job.rule] = (*found.get(job.rule, ()), job.series_instance_uid)
+    return found
 
 
 def listed(tx: sa.Connection, limit: int, state: str | None = None) -> tuple[records.Job, ...]:
@@ -141,6 +161,28 @@ def replace_results(tx: sa.Connection, job_id: JobId, stored: Sequence[records.S
         tx.execute(sa.insert(tables.result), rows)
 
 
+def add_results(
+    tx: sa.Connection, job: records.Job, stored: Sequence[records.StoredResult], parts: Iterable[Part], at: datetime
+) -> None:
+    """Record more instances of a (locked) job's result beside those that are there; the same ones change nothing.
+
+    Parameters
+    ----------
+    parts : all that the result consists of now
+    """
+    held = {item.sop_instance_uid for item in results(tx, job.id)}
+    rows = [{"job_id": job.id, "composed_at": at, **asdict(i)} for i in stored if i.sop_instance_uid not in held]
+    if rows:
+        tx.execute(sa.insert(tables.result), rows)
+    values = pairs_of({*job.composed, *parts})
+    tx.execute(sa.update(tables.job).where(tables.job.c.id == job.id).values(composed=values))
+
+
+def pairs_of(parts: Iterable[Part]) -> list[list[str]]:
+    """The parts of a result as the column `composed` keeps them."""
+    return [[part.role, part.sop_class_uid] for part in sorted(parts)]
+
+
 def results(tx: sa.Connection, job_id: JobId) -> tuple[records.StoredResult, ...]:
     """The instances of a job's result, SEG before SR."""
     table = tables.result
@@ -151,15 +193,16 @@ def results(tx: sa.Connection, job_id: JobId) -> tuple[records.StoredResult, ...
             sop_class_uid=row["sop_class_uid"],
             sop_instance_uid=InstanceUid(row["sop_instance_uid"]),
             file_key=row["file_key"],
+            deleted_at=row["deleted_at"],
         )
         for row in rows
     )
 
 
 def count_results(tx: sa.Connection) -> int:
-    """The number of finished results (jobs that are done)."""
-    done = tables.job.c.state == JobState.DONE
-    return tx.scalar(sa.select(sa.func.count()).select_from(tables.job).where(done)) or 0
+    """The number of jobs that have ended with a result."""
+    finished = sa.and_(tables.job.c.state.in_(FINISHED), tables.job.c.finished_at.is_not(None))
+    return tx.scalar(sa.select(sa.func.count()).select_from(tables.job).where(finished)) or 0
 
 
 def _pairs(reasons: Sequence[Reason]) -> list[list[str]]:
@@ -183,11 +226,15 @@ def _job(row: sa.RowMapping) -> records.Job:
         models=tuple(ModelUse(**model) for model in row["models"]),
         destinations=tuple(row["destinations"]),
         reasons=tuple(Reason(code=code, text=text) for code, text in row["reasons"]),
+        is_stat=row["is_stat"],
         state=JobState(row["state"]),
         attempt=row["attempt"],
+        strikes=row["strikes"],
         next_at=row["next_at"],
         findings_key=row["findings_key"],
+        composed=tuple(Part(role=DocumentRole(role), sop_class_uid=uid) for role, uid in row["composed"] or ()),
         supersedes_job_id=None if supersedes is None else JobId(supersedes),
+        inputs_received_at=row["inputs_received_at"],
         created_at=row["created_at"],
         finished_at=row["finished_at"],
     )

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from pacs_node.archive import tables
 from pacs_node.archive.records import Event
+from pacs_node.domain.commitment import COMMITMENT
 from pacs_node.domain.delivery import DELIVERY
 from pacs_node.domain.job import JOB
 from pacs_node.domain.study import STUDY
@@ -34,6 +35,12 @@ class Machine:
 STUDIES = Machine(table=tables.study, history=tables.study_event, key="study_id", transitions=STUDY)
 JOBS = Machine(table=tables.job, history=tables.job_event, key="job_id", transitions=JOB)
 DELIVERIES = Machine(table=tables.delivery, history=tables.delivery_event, key="delivery_id", transitions=DELIVERY)
+COMMITMENTS = Machine(
+    table=tables.commitment, history=tables.commitment_event, key="commitment_id", transitions=COMMITMENT
+)
+
+FRESH = {"attempt": 0, "strikes": 0}
+"""Values of a row that has all its attempts before it, because what waits now is something new."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +80,8 @@ def move(tx: sa.Connection, machine: Machine, step: Move, **values: object) -> b
     here = sa.and_(table.c.id == step.row_id, table.c.state == step.state)
     if step.holder is not None:
         here = sa.and_(here, table.c.lease_holder == step.holder)
-    if "lease_until" in table.c:
-        values = {"lease_until": None, "lease_holder": None, "next_at": None} | values
-    done = tx.execute(sa.update(table).where(here).values(state=new, rung_at=None, **values)).rowcount == 1
+    values = {"lease_until": None, "lease_holder": None, "next_at": None, "rung_at": None} | values
+    done = tx.execute(sa.update(table).where(here).values(state=new, **values)).rowcount == 1
     if done:
         record(tx, machine, step, state=new)
     return done
@@ -83,10 +89,14 @@ def move(tx: sa.Connection, machine: Machine, step: Move, **values: object) -> b
 
 def record(tx: sa.Connection, machine: Machine, step: Move, *, state: StrEnum) -> None:
     """Write a line of history."""
-    line = {machine.key: step.row_id, "at": step.at, "event": step.event, "state": state}
-    if "code" in machine.history.c:
-        line |= {"code": step.code, "text": step.text}
-    tx.execute(sa.insert(machine.history).values(line))
+    line = {"at": step.at, "event": step.event, "state": state, "code": step.code, "text": step.text}
+    tx.execute(sa.insert(machine.history).values({machine.key: step.row_id, **line}))
+
+
+def expire(tx: sa.Connection, machine: Machine, step: Move, *, is_strike: bool) -> bool:
+    """Take a row back from the holder of its lease; False if that holder has let it go, or somebody else has it."""
+    strikes = machine.table.c.strikes
+    return move(tx, machine, step, strikes=strikes + 1 if is_strike else strikes)
 
 
 def renew(tx: sa.Connection, machine: Machine, row_id: int, holder: str, lease_until: datetime) -> bool:
@@ -105,9 +115,9 @@ def ring_due(
     """
     table = machine.table
     waits = sa.and_(table.c.state.in_(states), sa.or_(table.c.rung_at.is_(None), table.c.rung_at < again_before))
-    if "next_at" in table.c:
-        waits = sa.and_(waits, sa.or_(table.c.next_at.is_(None), table.c.next_at <= now))
-    rows = tx.execute(sa.select(table.c.id, table.c.state).where(waits).order_by(table.c.id).limit(500)).all()
+    is_due = sa.or_(table.c.next_at.is_(None), table.c.next_at <= now)
+    query = sa.select(table.c.id, table.c.state).where(waits, is_due).order_by(table.c.id).limit(500)
+    rows = tx.execute(query.with_for_update(skip_locked=True)).all()
     if rows:
         tx.execute(sa.update(table).where(table.c.id.in_([row.id for row in rows])).values(rung_at=now))
     return tuple((row.id, row.state) for row in rows)
@@ -132,8 +142,7 @@ def history(tx: sa.Connection, machine: Machine, row_id: int) -> tuple[Event, ..
     table = machine.history
     rows = tx.execute(sa.select(table).where(table.c[machine.key] == row_id).order_by(table.c.id)).mappings()
     return tuple(
-        Event(at=row["at"], event=row["event"], state=row["state"], code=row.get("code"), text=row.get("text"))
-        for row in rows
+        Event(at=row["at"], event=row["event"], state=row["state"], code=row["code"], text=row["text"]) for row in rows
     )
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from pacs_node.archive import records, tables
-from pacs_node.archive.queries.machine import STUDIES, Move, move, record
+from pacs_node.archive.queries import removals
+from pacs_node.archive.queries.inserting import insert_missing
+from pacs_node.archive.queries.machine import FRESH, STUDIES, Move, move, record
 from pacs_node.domain.identifiers import InstanceUid, SeriesUid, StudyId, StudyUid
 from pacs_node.domain.instance import Receipt
 from pacs_node.domain.rule import Decision, Reason
@@ -21,12 +22,15 @@ def record_receipts(tx: sa.Connection, receipts: Sequence[Receipt], quiet_for: C
     """Index instances that are durable on disk; those already indexed change nothing.
 
     A new instance (re)opens its study and re-arms its settle time, unless it is a result of this node that came back.
-    The order in which receipts are recorded does not matter; the latest counts.
+    The order in which receipts are recorded does not matter; the latest counts. Instances that were deleted are not
+    new, although their files may not be gone yet.
 
     Returns
     -------
     the number of instances that were new
     """
+    gone = removals.condemned(tx, receipts)
+    receipts = [receipt for receipt in receipts if (receipt.file_key, receipt.received_at) not in gone]
     held = _held(tx, tables.instance.c.sop_instance_uid, receipts)
     own = _held(tx, tables.result.c.sop_instance_uid, receipts)
     new = {r.sop_instance_uid: r for r in receipts if r.sop_instance_uid not in held}
@@ -38,7 +42,7 @@ def record_receipts(tx: sa.Connection, receipts: Sequence[Receipt], quiet_for: C
         study_id = _opened(tx, uid, group, quiet_for, is_reopening=any(r.sop_instance_uid not in own for r in group))
         series_ids = _series_ids(tx, study_id, {r.series_instance_uid for r in group})
         rows = [_instance_row(r, series_ids[r.series_instance_uid], r.sop_instance_uid in own) for r in group]
-        added += _insert_missing(tx, tables.instance, rows)
+        added += insert_missing(tx, tables.instance, rows)
     return added
 
 
@@ -54,9 +58,18 @@ def quiet_studies(tx: sa.Connection, now: datetime) -> tuple[StudyId, ...]:
     return tuple(StudyId(i) for i in tx.scalars(sa.select(table.c.id).where(due).order_by(table.c.settle_at)))
 
 
-def get(tx: sa.Connection, study_id: StudyId, *, is_locking: bool = False) -> records.Study:
-    """One study, locked until the transaction ends if asked for; raises NotFound."""
-    return _one(tx, tables.study.c.id == study_id, is_locking=is_locking)
+def claim(tx: sa.Connection, study_id: StudyId, at: datetime, holder: str, until: datetime) -> bool:
+    """Take a settled study under a lease; False if it is not settled (any more) or its time has not come."""
+    study = get(tx, study_id)
+    if study.state is not StudyState.SETTLED or (study.next_at is not None and study.next_at > at):
+        return False
+    step = Move(row_id=study_id, state=study.state, event=StudyEvent.START, at=at)
+    return move(tx, STUDIES, step, attempt=study.attempt + 1, lease_holder=holder, lease_until=until)
+
+
+def get(tx: sa.Connection, study_id: StudyId) -> records.Study:
+    """One study; raises NotFound."""
+    return _one(tx, tables.study.c.id == study_id)
 
 
 def find(tx: sa.Connection, uid: StudyUid) -> records.Study:
@@ -95,8 +108,10 @@ def instances(tx: sa.Connection, study_id: StudyId) -> tuple[records.Instance, .
 
 
 def replace_decisions(tx: sa.Connection, study_id: StudyId, decisions: Sequence[Decision], at: datetime) -> None:
-    """Record the decisions of a plan in place of those of the plan before."""
-    tx.execute(sa.delete(tables.decision).where(tables.decision.c.study_id == study_id))
+    """Record the decisions of a plan in place of those of the plan before; those about deleted series stay."""
+    deleted = deleted_counts(tx, study_id).keys() - {decision.series_instance_uid for decision in decisions}
+    table = tables.decision
+    tx.execute(sa.delete(table).where(table.c.study_id == study_id, table.c.series_instance_uid.not_in(deleted)))
     rows = [
         {
             "study_id": study_id,
@@ -128,6 +143,19 @@ def decisions(tx: sa.Connection, study_id: StudyId) -> tuple[records.Decided, ..
     )
 
 
+def deleted_counts(tx: sa.Connection, study_id: StudyId) -> dict[SeriesUid, int]:
+    """How many instances were deleted of each series of a study; series that lost none are left out."""
+    table = tables.series
+    query = sa.select(table.c.series_instance_uid, table.c.deleted_count)
+    rows = tx.execute(query.where(table.c.study_id == study_id, table.c.deleted_count > 0))
+    return {SeriesUid(uid): count for uid, count in rows}
+
+
+def forget_deleted(tx: sa.Connection, study_id: StudyId) -> None:
+    """Take what is here of a study for all of it, whatever was deleted."""
+    tx.execute(sa.update(tables.series).where(tables.series.c.study_id == study_id).values(deleted_count=0))
+
+
 def count_instances(tx: sa.Connection) -> int:
     """The number of instances held."""
     return tx.scalar(sa.select(sa.func.count()).select_from(tables.instance)) or 0
@@ -151,14 +179,14 @@ def _opened(
     times = {"last_received_at": last.received_at, "settle_at": due, "calling_ae_title": last.calling_ae_title}
     first_at = min(receipt.received_at for receipt in group)
     row = {"study_instance_uid": uid, "state": StudyState.RECEIVING, "first_received_at": first_at, **times}
-    is_new = _insert_missing(tx, tables.study, [row]) == 1
+    is_new = insert_missing(tx, tables.study, [row]) == 1
     study = _one(tx, tables.study.c.study_instance_uid == uid, is_locking=True)
     step = Move(row_id=study.id, state=study.state, event=StudyEvent.INSTANCE, at=last.received_at)
     later = times if last.received_at > study.last_received_at else {}
     if is_new:
         record(tx, STUDIES, step, state=study.state)
     elif is_reopening and study.state is not StudyState.RECEIVING:
-        move(tx, STUDIES, step, **later)
+        move(tx, STUDIES, step, **FRESH, **later)
     elif is_reopening and later:
         tx.execute(sa.update(tables.study).where(tables.study.c.id == study.id).values(later))
     return study.id
@@ -166,7 +194,7 @@ def _opened(
 
 def _series_ids(tx: sa.Connection, study_id: StudyId, uids: Iterable[SeriesUid]) -> dict[str, int]:
     rows = [{"study_id": study_id, "series_instance_uid": uid} for uid in sorted(uids)]
-    _insert_missing(tx, tables.series, rows)
+    insert_missing(tx, tables.series, rows)
     table = tables.series
     query = sa.select(table.c.series_instance_uid, table.c.id).where(table.c.study_id == study_id)
     return {row[0]: row[1] for row in tx.execute(query)}
@@ -186,12 +214,6 @@ def _instance_row(receipt: Receipt, series_id: int, is_own_result: bool) -> dict
         "received_at": receipt.received_at,
         "is_own_result": is_own_result,
     }
-
-
-def _insert_missing(tx: sa.Connection, table: sa.Table, rows: Sequence[dict[str, object]]) -> int:
-    """Insert the rows that break no unique constraint, and count them; each database does that in its own dialect."""
-    insert = postgresql.insert(table) if tx.dialect.name == "postgresql" else sqlite.insert(table)
-    return len(tx.execute(insert.on_conflict_do_nothing().returning(table.c.id), list(rows)).all())
 
 
 def _studies() -> sa.Select[tuple[object, ...]]:
@@ -221,5 +243,10 @@ def _study(row: sa.RowMapping) -> records.Study:
         first_received_at=row["first_received_at"],
         last_received_at=row["last_received_at"],
         settle_at=row["settle_at"],
+        checks=row["checks"],
+        check_until=row["check_until"],
+        attempt=row["attempt"],
+        strikes=row["strikes"],
+        next_at=row["next_at"],
         instance_count=row["instance_count"],
     )

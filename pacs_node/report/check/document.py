@@ -59,8 +59,8 @@ def document_problems(report: Dataset, root: Node) -> Iterator[Problem]:
     """Problems of the header, the root and the relationships of the tree."""
     if str(report.SOPClassUID) not in SR_CLASSES or report.Modality != "SR":
         yield _document("This is not a structured report of a class that viewers open.")
-    if root.name != ("126000", "DCM") or code_of_template(report) != "1500":
-        yield _document("The root is not an Imaging Measurement Report of TID 1500.")
+    if root.name != (_title(root), "DCM") or code_of_template(report) != "1500":
+        yield _document("The root is not a report of TID 1500 under the title that viewers need.")
     if (report.CompletionFlag, report.VerificationFlag) != ("COMPLETE", "UNVERIFIED"):
         yield _document("A report that no person verified must be COMPLETE and UNVERIFIED.")
     for keyword in ("ReferencedPerformedProcedureStepSequence", "PerformedProcedureCodeSequence"):
@@ -84,10 +84,10 @@ def evidence_problems(report: Dataset, root: Node, others: Sequence[Dataset]) ->
     if "CurrentRequestedProcedureEvidenceSequence" not in report:
         yield _evidence("The report lists no evidence.")
         return
-    listed = dict(_listed(report))
+    listed = dict(listed_evidence(report))
     known = {str(other.SOPInstanceUID): str(other.SOPClassUID) for other in others}
     for study in report.CurrentRequestedProcedureEvidenceSequence:
-        if str(study.StudyInstanceUID) != str(others[0].StudyInstanceUID):
+        if {str(study.StudyInstanceUID)} != {str(item.StudyInstanceUID) for item in (report, others[0])}:
             yield _evidence("The evidence lies in another study.")
     for node in root.walk():
         if node.value_type == "IMAGE" and _referenced(node) not in listed.items():
@@ -114,6 +114,14 @@ def group_problems(root: Node, segments: Sequence[Dataset]) -> Iterator[Problem]
         yield _group("The tracking identifiers of report and SEG are not the same.")
 
 
+def listed_evidence(report: Dataset) -> Iterator[tuple[str, str]]:
+    """Instance and class of everything that a document lists as evidence."""
+    for study in report.CurrentRequestedProcedureEvidenceSequence:
+        for series in study.ReferencedSeriesSequence:
+            for item in series.ReferencedSOPSequence:
+                yield str(item.ReferencedSOPInstanceUID), str(item.ReferencedSOPClassUID)
+
+
 def groups_of(root: Node) -> tuple[Node, ...]:
     """The measurement groups of a report."""
     return tuple(group for container in root.named("126010") for group in container.named("125007"))
@@ -130,6 +138,11 @@ def code_of_template(report: Dataset) -> str:
     """Identifier of the root template; empty if it names none."""
     templates = report.get("ContentTemplateSequence")
     return str(templates[0].get("TemplateIdentifier", "")) if templates else ""
+
+
+def _title(root: Node) -> str:
+    """OHIF shows an Imaging Measurement Report that has no measurements as an empty page."""
+    return "126000" if groups_of(root) else "126001"
 
 
 def _item(node: Node, root: Node) -> Iterator[Problem]:
@@ -153,13 +166,6 @@ def _statement(root: Node) -> Iterator[Problem]:
         yield _document("The notice of research use is missing.")
     if _UNDETERMINED in values and not any(text.startswith("Not analysed: ") for text in texts):
         yield _document("The report does not say why nothing was analysed.")
-
-
-def _listed(report: Dataset) -> Iterator[tuple[str, str]]:
-    for study in report.CurrentRequestedProcedureEvidenceSequence:
-        for series in study.ReferencedSeriesSequence:
-            for item in series.ReferencedSOPSequence:
-                yield str(item.ReferencedSOPInstanceUID), str(item.ReferencedSOPClassUID)
 
 
 def _referenced(node: Node) -> tuple[str, str]:

@@ -57,11 +57,6 @@ class Source:
         """Unit vector across the slices."""
         return np.cross(self.row_direction, self.column_direction)
 
-    @property
-    def voxel_mm3(self) -> float:
-        """Volume of a voxel, from the measured distance of slices."""
-        return self.gap_mm * self.pixel_spacing_mm[0] * self.pixel_spacing_mm[1]
-
     def slice_at(self, position_lps: Array) -> Slice | None:
         """The slice whose first pixel lies here, or None."""
         distances = np.abs(self.positions_lps - position_lps).max(axis=1)
@@ -71,10 +66,19 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """One frame of a SEG; `pixels` is what is set inside the box that begins at `corner` (row, column)."""
+    """One frame of a SEG, where its own headers put it.
+
+    Parameters
+    ----------
+    steps_lps : shape (2, 3), from a row to the next and from a column to the next
+    voxel_mm3 : volume that a set pixel stands for
+    corner : (row, column) where the box begins that `pixels` are in
+    """
 
     segment: int
     position_lps: Array
+    steps_lps: Array
+    voxel_mm3: float
     corner: tuple[int, int]
     pixels: Bools
 
@@ -83,14 +87,22 @@ class Frame:
         points: NDArray[np.int64] = np.argwhere(self.pixels) + np.asarray(self.corner, np.int64)
         return points
 
+    def points_on(self, source: Source) -> NDArray[np.int64]:
+        """Shape (n, 2): row and column of the source's pixels that the set pixels lie on in patient space."""
+        axes = np.stack([source.column_direction, source.row_direction])
+        scale = self.steps_lps @ axes.T / np.asarray(source.pixel_spacing_mm)
+        points = np.rint(self.points() @ scale).astype(np.int64)
+        inside = ((points >= 0) & (points < (source.rows, source.columns))).all(axis=1)
+        return np.asarray(points[inside])
+
 
 def read_source(headers: Sequence[Dataset], frame_numbers: Sequence[int]) -> Source:
     """Geometry from CT headers; `frame_numbers` is the frame of every slice of Enhanced ones (empty: all)."""
     slices = tuple(_slices(headers, frame_numbers))
     first = headers[0]
     frame = slices[0].frame_number
-    orientation = np.asarray(_group(first, frame, "PlaneOrientationSequence").ImageOrientationPatient, float)
-    measures = _group(first, frame, "PixelMeasuresSequence")
+    orientation = np.asarray(functional_group(first, frame, "PlaneOrientationSequence").ImageOrientationPatient, float)
+    measures = functional_group(first, frame, "PixelMeasuresSequence")
     normal = np.cross(orientation[:3], orientation[3:])
     positions = np.stack([item.position_lps for item in slices])
     heights = positions @ normal
@@ -107,20 +119,42 @@ def read_source(headers: Sequence[Dataset], frame_numbers: Sequence[int]) -> Sou
 
 
 def read_frames(seg: Dataset) -> Iterator[Frame]:
-    """Frames of a BINARY SEG, first bit lowest (PS3.5 section 8.1.1)."""
-    rows, columns = int(seg.Rows), int(seg.Columns)
-    packed = np.frombuffer(seg.PixelData, np.uint8)
+    """Frames of a BINARY SEG.
+
+    Raises
+    ------
+    ValueError : the number of frames is not that of the frames described
+    """
+    if int(seg.NumberOfFrames) != len(seg.PerFrameFunctionalGroupsSequence):
+        raise ValueError("NumberOfFrames is not the number of frames described")
+    steps_lps, voxel_mm3 = _voxel(seg.SharedFunctionalGroupsSequence[0])
     for number, item in enumerate(seg.PerFrameFunctionalGroupsSequence):
-        first = number * rows * columns
-        stop = first + rows * columns
-        bits = np.unpackbits(packed[first // 8 : -(-stop // 8)], bitorder="little")[first % 8 :][: rows * columns]
-        corner, pixels = _cropped(bits.reshape(rows, columns).astype(bool))
+        corner, pixels = _cropped(_binary_plane(seg, number))
         yield Frame(
             segment=int(segment_number(seg, item)),
             position_lps=np.asarray(item.PlanePositionSequence[0].ImagePositionPatient, float),
+            steps_lps=steps_lps,
+            voxel_mm3=voxel_mm3,
             corner=corner,
             pixels=pixels,
         )
+
+
+def _binary_plane(seg: Dataset, number: int) -> Bools:
+    """Pixels of a frame, first bit lowest (PS3.5 section 8.1.1)."""
+    rows, columns = int(seg.Rows), int(seg.Columns)
+    first = number * rows * columns
+    stop = first + rows * columns
+    packed = np.frombuffer(seg.PixelData, np.uint8)[first // 8 : -(-stop // 8)]
+    bits = np.unpackbits(packed, bitorder="little")[first % 8 :][: rows * columns]
+    return bits.reshape(rows, columns).astype(bool)
+
+
+def fractional_plane(seg: Dataset, number: int) -> NDArray[np.uint8]:
+    """Values of a frame (from 0) of a FRACTIONAL SEG; shape (row, column)."""
+    rows, columns = int(seg.Rows), int(seg.Columns)
+    values = np.frombuffer(seg.PixelData, np.uint8, rows * columns, number * rows * columns)
+    return values.reshape(rows, columns)
 
 
 def segment_number(seg: Dataset, frame_item: Dataset) -> int:
@@ -128,6 +162,15 @@ def segment_number(seg: Dataset, frame_item: Dataset) -> int:
     shared = seg.SharedFunctionalGroupsSequence[0]
     item = frame_item if "SegmentIdentificationSequence" in frame_item else shared
     return int(item.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+
+
+def _voxel(shared: Dataset) -> tuple[Array, float]:
+    """Steps to the next row and column, and the volume of a voxel."""
+    measures = shared.PixelMeasuresSequence[0]
+    rows_mm, columns_mm = (float(value) for value in measures.PixelSpacing)
+    orientation = np.asarray(shared.PlaneOrientationSequence[0].ImageOrientationPatient, float)
+    steps_lps = np.stack([orientation[3:] * rows_mm, orientation[:3] * columns_mm])
+    return steps_lps, rows_mm * columns_mm * float(measures.SpacingBetweenSlices)
 
 
 def _slices(headers: Sequence[Dataset], frame_numbers: Sequence[int]) -> Iterator[Slice]:
@@ -143,11 +186,14 @@ def _slices(headers: Sequence[Dataset], frame_numbers: Sequence[int]) -> Iterato
             sop_class_uid=str(header.SOPClassUID),
             sop_instance_uid=str(header.SOPInstanceUID),
             frame_number=number,
-            position_lps=np.asarray(_group(header, number, "PlanePositionSequence").ImagePositionPatient, float),
+            position_lps=np.asarray(
+                functional_group(header, number, "PlanePositionSequence").ImagePositionPatient, float
+            ),
         )
 
 
-def _group(header: Dataset, frame: int | None, keyword: str) -> Dataset:
+def functional_group(header: Dataset, frame: int | None, keyword: str) -> Dataset:
+    """The functional group of a frame (from 1), its own or the shared one; without frames the header itself."""
     if frame is None:
         return header
     own = header.PerFrameFunctionalGroupsSequence[frame - 1]

@@ -10,16 +10,9 @@ from pydicom.dataset import Dataset
 from pacs_node.report.check.frames import Source
 from pacs_node.report.check.problem import Problem
 
-_IMAGE = {
-    "SegmentationType": "BINARY",
-    "BitsAllocated": 1,
-    "BitsStored": 1,
-    "HighBit": 0,
-    "SamplesPerPixel": 1,
-    "PixelRepresentation": 0,
-    "PhotometricInterpretation": "MONOCHROME2",
-}
-"""What a BINARY segmentation must say (PS3.3 C.8.20.2)."""
+_IMAGE = {"SamplesPerPixel": 1, "PixelRepresentation": 0, "PhotometricInterpretation": "MONOCHROME2"}
+_BITS = {"BINARY": (1, 1, 0), "FRACTIONAL": (8, 8, 7)}
+"""What a segmentation must say of its pixels, and their bits allocated, stored and high (PS3.3 C.8.20.2)."""
 
 
 def geometry_problems(seg: Dataset, source: Source, headers: Sequence[Dataset]) -> Iterator[Problem]:
@@ -56,12 +49,15 @@ def _image(seg: Dataset, source: Source) -> Iterator[Problem]:
     for keyword, expected in _IMAGE.items():
         if seg.get(keyword) != expected:
             yield _geometry(f"{keyword} must be {expected}.")
+    bits = (seg.get("BitsAllocated"), seg.get("BitsStored"), seg.get("HighBit"))
+    if bits != _BITS.get(str(seg.get("SegmentationType"))):
+        yield _geometry("The bits of its pixels are not those of its type.")
     if (int(seg.Rows), int(seg.Columns)) != (source.rows, source.columns):
         yield _geometry("Rows and Columns are not those of the CT.")
     frames = int(seg.NumberOfFrames)
     if frames != len(seg.PerFrameFunctionalGroupsSequence):
         yield _geometry("NumberOfFrames is not the number of frames described.")
-    size = -(-frames * int(seg.Rows) * int(seg.Columns) // 8)
+    size = -(-frames * int(seg.Rows) * int(seg.Columns) * int(seg.BitsAllocated) // 8)
     if len(seg.PixelData) != size + size % 2:
         yield _geometry("The pixel data do not have the length that the frames need.")
 

@@ -37,12 +37,6 @@ def segment_problems(seg: Dataset, frames: Sequence[Frame]) -> Iterator[Problem]
         yield _problem("Two segments have the same Tracking UID.")
 
 
-def is_nodules(seg: Dataset) -> bool:
-    """Whether the segments are nodules (SCT 27925004), and not the lungs."""
-    kinds = [code_of(item, "SegmentedPropertyTypeCodeSequence")[0] for item in seg.get("SegmentSequence", ())]
-    return any(kind != "39607008" for kind in kinds)
-
-
 def _description(number: int, segment: Dataset) -> Iterator[Problem]:
     for keyword in _NEEDED:
         if not segment.get(keyword):

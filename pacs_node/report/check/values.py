@@ -46,14 +46,15 @@ class Measured:
 
 
 def measure_segment(frames: Sequence[Frame], source: Source, volume_hu: NDArray[np.int16] | None) -> Measured:
-    """Measure a segment from its frames; frames that lie on no slice do not count."""
-    places = [(source.slice_at(frame.position_lps), frame.points()) for frame in frames]
-    planes = {place.index: points for place, points in places if place is not None}
-    count = sum(len(points) for points in planes.values())
+    """Measure a segment from its frames and where their headers put them; frames that lie on no slice do not count."""
+    placed = [(source.slice_at(frame.position_lps), frame) for frame in frames]
+    lying = [(place.index, frame) for place, frame in placed if place is not None]
+    planes = {k: frame.points_on(source) for k, frame in lying}
+    volume_mm3 = sum(frame.voxel_mm3 * np.count_nonzero(frame.pixels) for _, frame in lying)
     hu = None
     if volume_hu is not None:
         hu = np.concatenate([volume_hu[k][points[:, 0], points[:, 1]] for k, points in planes.items()]).astype(float)
-    return Measured(planes=planes, volume_mm3=count * source.voxel_mm3, hu=hu)
+    return Measured(planes=planes, volume_mm3=float(volume_mm3), hu=hu)
 
 
 def value_problems(

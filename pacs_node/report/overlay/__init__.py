@@ -1,6 +1,7 @@
-"""Pictures of a result as PNG: every finding with outline, axes and values, and all of them on one page.
+"""Pictures of a result: the key image of every finding with outline, axes and values, and all of them on one page.
 
-Patient names and identifiers are never drawn. Called from `pulmonode series analyse` and the demo.
+Patient names and identifiers are never drawn. Drawn here once: `draw` saves PNG files for `pulmonode series analyse`
+and the demo, and `pacs_node.report.captures` puts the same pictures into DICOM.
 """
 
 from __future__ import annotations
@@ -11,10 +12,21 @@ from pathlib import Path
 from inference.findings import Finding
 from inference.volume import Volume
 from pacs_node.report.overlay.finding import finding_picture
-from pacs_node.report.overlay.style import Caption
-from pacs_node.report.overlay.summary import summary_picture
+from pacs_node.report.overlay.style import Caption, Picture
+from pacs_node.report.overlay.summary import Notes, summary_picture
+from pacs_node.report.overlay.views import LUNG_WINDOW_HU, Scene, axes_letters
 
-__all__ = ["draw"]
+__all__ = [
+    "LUNG_WINDOW_HU",
+    "Caption",
+    "Notes",
+    "Picture",
+    "Scene",
+    "axes_letters",
+    "draw",
+    "finding_picture",
+    "summary_picture",
+]
 
 
 def draw(volume: Volume, findings: Sequence[Finding], directory: Path, title: str = "") -> list[Path]:
@@ -34,9 +46,10 @@ def draw(volume: Volume, findings: Sequence[Finding], directory: Path, title: st
     count = len(findings)
     heading = "No nodule found" if not count else f"{count} nodule{'s' if count > 1 else ''}"
     caption = Caption(title=heading, subtitle=title, is_synthetic="synthetic" in title.casefold())
-    pictures = {"findings.png": summary_picture(volume, findings, caption)}
+    scene = Scene(volume=volume, findings=tuple(findings))
+    pictures = {"findings.png": summary_picture(scene, caption, Notes())}
     for finding in findings:
-        pictures[f"nodule-{finding.number:02}.png"] = finding_picture(volume, finding, count, caption)
+        pictures[f"nodule-{finding.number:02}.png"] = finding_picture(scene, finding, caption)
     for name, picture in pictures.items():
         picture.save(directory / name)
     return [directory / name for name in pictures]

@@ -1,10 +1,8 @@
-"""From voxels to images: slices in the lung window, masks, and a projection like a radiograph.
-
-Used by `finding` and `summary`.
-"""
+"""From voxels to images: cut-outs of slices in the lung window, and masks. Used by `finding` and `summary`."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,16 +11,47 @@ from PIL import Image
 
 from inference.findings import Finding
 from inference.geometry import FloatArray, Grid
-from inference.volume import Volume
+from inference.volume import HuArray, Volume
 from pacs_node.report.overlay.style import Picture
 
 LUNG_WINDOW_HU = (-1350.0, 150.0)
 """Centre -600, width 1500: the usual window for lung."""
 
+_REACH = 3
+"""Pixels around a cut-out that its resampling may look at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A CT and what was found in it.
+
+    Parameters
+    ----------
+    findings : their masks lie on the grid of the volume
+    image_numbers : how the CT itself numbers every slice; empty if that is not known
+    """
+
+    volume: Volume
+    findings: tuple[Finding, ...]
+    image_numbers: tuple[str, ...] = ()
+
+    def slice_name(self, k: int) -> str:
+        """How a reader finds a slice again."""
+        count = self.volume.grid.shape_kji[0]
+        return f"slice {k + 1} of {count}{self._image(k)}"
+
+    def slice_number(self, k: int) -> str:
+        """The same for narrow columns."""
+        return f"{k + 1}{self._image(k, name='')}"
+
+    def _image(self, k: int, name: str = "image ") -> str:
+        number = self.image_numbers[k] if self.image_numbers else ""
+        return f" ({name}{number})" if number else ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """A square cut-out of a slice, shown at `pixels` x `pixels`.
+    """A rectangular cut-out of a slice, shown at `width` x `height` pixels.
 
     Parameters
     ----------
@@ -32,98 +61,64 @@ class Field:
 
     corner_ji: tuple[float, float]
     size_ji: tuple[float, float]
-    pixels: int
+    width: int
+    height: int
 
     def place(self, row: float, column: float) -> tuple[float, float]:
         """Where an index lies in the image, as (x, y)."""
-        y = (row - self.corner_ji[0]) / self.size_ji[0] * self.pixels
-        x = (column - self.corner_ji[1]) / self.size_ji[1] * self.pixels
+        y = (row - self.corner_ji[0]) / self.size_ji[0] * self.height
+        x = (column - self.corner_ji[1]) / self.size_ji[1] * self.width
         return x, y
 
 
 def whole_field(grid: Grid, pixels: int) -> Field:
-    """The whole slice, in the middle of a square of its longer side."""
-    return square_field(grid, ((grid.shape_kji[1] - 1) / 2.0, (grid.shape_kji[2] - 1) / 2.0), _extent_mm(grid), pixels)
+    """The whole slice at its right proportions; its longer side gets `pixels`."""
+    _, rows, columns = grid.shape_kji
+    tall, wide = rows * grid.spacing_mm[1], columns * grid.spacing_mm[2]
+    scale = pixels / max(tall, wide)
+    width, height = max(round(wide * scale), 1), max(round(tall * scale), 1)
+    return Field(corner_ji=(-0.5, -0.5), size_ji=(float(rows), float(columns)), width=width, height=height)
 
 
-def square_field(grid: Grid, centre_ji: tuple[float, float], size_mm: float, pixels: int) -> Field:
-    """A square of `size_mm` around an index."""
-    rows, columns = size_mm / grid.spacing_mm[1], size_mm / grid.spacing_mm[2]
+def field_around(grid: Grid, centre_ji: tuple[float, float], height_mm: float, size: tuple[int, int]) -> Field:
+    """`height_mm` from top to bottom around an index, and as much sideways as `size` = (width, height) has room for."""
+    width, height = size
+    rows, columns = height_mm / grid.spacing_mm[1], height_mm * width / height / grid.spacing_mm[2]
     corner = (centre_ji[0] - rows / 2.0, centre_ji[1] - columns / 2.0)
-    return Field(corner_ji=corner, size_ji=(rows, columns), pixels=pixels)
+    return Field(corner_ji=corner, size_ji=(rows, columns), width=width, height=height)
 
 
 def slice_image(volume: Volume, k: int, field: Field) -> Picture:
-    """A cut-out of slice k in the lung window."""
-    grey = windowed(volume.volume_hu[k].astype(np.float64))
-    return _cut(grey, field, Image.Resampling.BICUBIC).convert("RGB")
+    """A cut-out of slice k in the lung window, black beside the slice."""
+    first, last = _bounds(field)
+    near_hu = volume.volume_hu[k, max(first[0], 0) : max(last[0], 0), max(first[1], 0) : max(last[1], 0)]
+    return _cut(windowed(near_hu), (max(first[0], 0), max(first[1], 0)), field, Image.Resampling.BICUBIC).convert("RGB")
 
 
-def mask_image(volume: Volume, finding: Finding, k: int, field: Field) -> Picture:
+def mask_image(finding: Finding, k: int, field: Field) -> Picture:
     """Where the mask of a finding covers the cut-out; 255 inside, its edge smoothed within the width of a pixel."""
-    plane = np.zeros(volume.grid.shape_kji[1:], np.uint8)
     start, voxels = finding.mask.start_kji, finding.mask.voxels
-    if start[0] <= k < start[0] + voxels.shape[0]:
-        rows, columns = voxels.shape[1:]
-        plane[start[1] : start[1] + rows, start[2] : start[2] + columns] = 255 * voxels[k - start[0]]
-    return _cut(plane, field, Image.Resampling.BILINEAR).point([0] * 128 + [255] * 128)
+    if not start[0] <= k < start[0] + voxels.shape[0]:
+        return Image.new("L", (field.width, field.height))
+    plane = voxels[k - start[0]].astype(np.uint8) * 255
+    return _cut(plane, (start[1], start[2]), field, Image.Resampling.BILINEAR).point([0] * 128 + [255] * 128)
 
 
-def windowed(hu: FloatArray) -> NDArray[np.uint8]:
+def windowed(hu: FloatArray | HuArray) -> NDArray[np.uint8]:
     """HU to grey by the lung window."""
     low, high = LUNG_WINDOW_HU
-    grey: NDArray[np.uint8] = (255.0 * np.clip((hu - low) / (high - low), 0.0, 1.0)).astype(np.uint8)
+    grey: NDArray[np.uint8] = (np.clip(hu - np.float32(low), 0.0, high - low) * (255.0 / (high - low))).astype(np.uint8)
     return grey
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Radiograph:
-    """A projection from front to back, head up and the patient's right on the left.
-
-    Parameters
-    ----------
-    image : at its right proportions
-    grid : that of the volume
-    across, up : axes of (k, j, i) that run across and up the image, and whether they run to the left and to the head
-    """
-
-    image: Picture
-    grid: Grid
-    across: tuple[int, bool]
-    up: tuple[int, bool]
-
-    def place(self, centre_lps: tuple[float, float, float]) -> tuple[float, float]:
-        """Where a point lies in the image, as (x, y)."""
-        index = self.grid.kji_from_lps(centre_lps)
-        shares = [(index[axis] + 0.5) / self.grid.shape_kji[axis] for axis in range(3)]
-        x = shares[self.across[0]] if self.across[1] else 1.0 - shares[self.across[0]]
-        y = 1.0 - shares[self.up[0]] if self.up[1] else shares[self.up[0]]
-        return x * self.image.width, y * self.image.height
-
-
-def radiograph(volume: Volume, height: int, width: int) -> Radiograph:
-    """Mean of all voxels from front to back, fitted into `width` x `height`."""
-    grid = volume.grid
-    directions = np.asarray(grid.directions)
-    up = int(np.argmax(np.abs(directions[:, 2])))
-    across = max((axis for axis in range(3) if axis != up), key=lambda axis: abs(directions[axis, 0]))
-    depth = 3 - up - across
-    mean_hu = volume.volume_hu.clip(-1000, 400).mean(axis=depth, dtype=np.float32)
-    plane = mean_hu if up < across else mean_hu.T
-    to_left, to_head = bool(directions[across, 0] > 0), bool(directions[up, 2] > 0)
-    plane = plane[:: -1 if to_head else 1, :: 1 if to_left else -1]
-    tall, wide = (grid.shape_kji[axis] * grid.spacing_mm[axis] for axis in (up, across))
-    scale = min(height / tall, width / wide)
-    image = Image.fromarray(_equalised(plane)).resize(
-        (round(wide * scale), round(tall * scale)), Image.Resampling.BICUBIC
-    )
-    return Radiograph(image=image.convert("RGB"), grid=grid, across=(across, to_left), up=(up, to_head))
+def axes_letters(grid: Grid) -> tuple[str, str]:
+    """What rows and columns of a slice run towards: R, L, A, P, H or F, as Patient Orientation (PS3.3 C.7.6.1.1.1)."""
+    return _letter(np.asarray(grid.directions[2])), _letter(np.asarray(grid.directions[1]))
 
 
 def edge_letters(grid: Grid) -> tuple[str, str]:
-    """What the left and the upper edge of a slice face: R, L, A, P, H or F (PS3.3 C.7.6.1.1.1)."""
-    left, upper = (-np.asarray(grid.directions[axis]) for axis in (2, 1))
-    return _letter(left), _letter(upper)
+    """What the left and the upper edge of a slice face."""
+    return _letter(-np.asarray(grid.directions[2])), _letter(-np.asarray(grid.directions[1]))
 
 
 def _letter(direction: FloatArray) -> str:
@@ -131,18 +126,19 @@ def _letter(direction: FloatArray) -> str:
     return "RAF"[axis] if direction[axis] < 0 else "LPH"[axis]
 
 
-def _equalised(plane: FloatArray) -> NDArray[np.uint8]:
-    low, high = np.percentile(plane, (1.0, 99.5))
-    grey: NDArray[np.uint8] = (225.0 * np.clip((plane - low) / max(high - low, 1.0), 0.0, 1.0)).astype(np.uint8)
-    return grey
-
-
-def _cut(plane: NDArray[np.uint8], field: Field, resampling: Image.Resampling) -> Picture:
+def _bounds(field: Field) -> tuple[tuple[int, int], tuple[int, int]]:
+    """First (row, column) that a cut-out may look at, and the one after the last."""
     (row, column), (rows, columns) = field.corner_ji, field.size_ji
-    affine = (columns / field.pixels, 0.0, column + 0.5, 0.0, rows / field.pixels, row + 0.5)
-    size = (field.pixels, field.pixels)
-    return Image.fromarray(plane).transform(size, Image.Transform.AFFINE, affine, resampling)
+    first = math.floor(row) - _REACH, math.floor(column) - _REACH
+    return first, (math.ceil(row + rows) + _REACH, math.ceil(column + columns) + _REACH)
 
 
-def _extent_mm(grid: Grid) -> float:
-    return max(grid.shape_kji[1] * grid.spacing_mm[1], grid.shape_kji[2] * grid.spacing_mm[2])
+def _cut(plane: NDArray[np.uint8], start_ji: tuple[int, int], field: Field, resampling: Image.Resampling) -> Picture:
+    """A plane that starts at an index of the slice, as the field shows it; 0 where it does not reach."""
+    first, last = _bounds(field)
+    source = Image.new("L", (last[1] - first[1], last[0] - first[0]))
+    if plane.size:
+        source.paste(Image.fromarray(plane), (start_ji[1] - first[1], start_ji[0] - first[0]))
+    (row, column), (rows, columns) = field.corner_ji, field.size_ji
+    left, top = column + 0.5 - first[1], row + 0.5 - first[0]
+    return source.resize((field.width, field.height), resampling, (left, top, left + columns, top + rows))

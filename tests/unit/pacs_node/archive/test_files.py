@@ -96,8 +96,9 @@ def test_other_content_under_the_same_uid_is_kept_aside(tmp_path: Path) -> None:
     _, receipt = stored(files, request, b"x" * 200)
     before = everything(tmp_path)
     hashes = [hashlib.sha256(content).hexdigest() for content in (b"x" * 200, b"y" * 200, b"1.2.3")]
-    with pytest.raises(InstanceConflict, match=rf"{hashes[0]}.*{hashes[1]}"):
+    with pytest.raises(InstanceConflict) as conflict:
         stored(files, request, b"y" * 200)
+    assert [conflict.value.stored_sha256, conflict.value.refused_sha256] == hashes[:2]
     after = everything(tmp_path)
     aside = f"conflicts/{hashes[2]}-{hashes[1]}.dcm"
     assert after.pop(aside).endswith(b"y" * 200)
@@ -157,6 +158,24 @@ def test_a_full_disk_leaves_nothing_and_says_so(tmp_path: Path, monkeypatch: pyt
     with monkeypatch.context() as patch, pytest.raises(StorageFull):
         patch.setattr(os, "fsync", full)
         draft.commit(StudyUid(STUDY_UID), SeriesUid(SERIES_UID), AT)
+    assert everything(tmp_path) == {}
+
+
+def test_a_disk_that_is_full_when_the_dataset_is_looked_at_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not fit into the buffer is written first."""
+    draft = InstanceFiles(tmp_path).draft(a_request(an_instance()))
+    draft.write(b"x" * ((1 << 20) + 200))
+
+    def full(descriptor: int, content: object) -> int:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patch, pytest.raises(StorageFull):
+        patch.setattr(os, "write", full)
+        with draft.dataset():
+            pass
+    draft.discard()
     assert everything(tmp_path) == {}
 
 

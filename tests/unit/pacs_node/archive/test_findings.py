@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from inference.findings import CroppedMask, Finding, Result
+from inference.findings import CroppedMask, Finding, Limit, Result, SoftMask
 from pacs_node.archive.findings import decoded, encoded
 from tests.support.results import a_case
 
@@ -17,11 +18,12 @@ CASE = a_case()
 
 
 def _values(finding: Finding) -> dict[str, object]:
-    return {f.name: getattr(finding, f.name) for f in dataclasses.fields(finding) if f.name != "mask"}
+    return {f.name: getattr(finding, f.name) for f in dataclasses.fields(finding) if f.name not in ("mask", "soft")}
 
 
 def _same(one: Result, other: Result) -> None:
-    assert (one.grid, one.models, one.malignancy_labels) == (other.grid, other.models, other.malignancy_labels)
+    for name in ("grid", "models", "malignancy_labels", "limits"):
+        assert getattr(one, name) == getattr(other, name)
     assert np.array_equal(one.lungs, other.lungs)
     assert one.lungs.dtype == other.lungs.dtype == np.bool_
     assert len(one.findings) == len(other.findings)
@@ -29,6 +31,11 @@ def _same(one: Result, other: Result) -> None:
         assert _values(left) == _values(right)
         assert left.mask.start_kji == right.mask.start_kji
         assert np.array_equal(left.mask.voxels, right.mask.voxels)
+        assert (left.soft is None) == (right.soft is None)
+        if left.soft is not None and right.soft is not None:
+            assert left.soft.start_kji == right.soft.start_kji
+            assert left.soft.values.dtype == right.soft.values.dtype == np.uint8
+            assert np.array_equal(left.soft.values, right.soft.values)
 
 
 def test_a_result_survives_the_way_to_the_next_step() -> None:
@@ -39,6 +46,41 @@ def test_a_result_survives_the_way_to_the_next_step() -> None:
 def test_a_result_without_findings_survives_too() -> None:
     nothing = dataclasses.replace(CASE.result, findings=())
     _same(decoded(encoded(nothing)), nothing)
+
+
+def test_limits_survive_too() -> None:
+    limits = (Limit(code="lungs.cut-at-top", text="201 cm2"), Limit(code="lungs.cut-at-base", text="99 cm2"))
+    limited = dataclasses.replace(CASE.result, limits=limits)
+    _same(decoded(encoded(limited)), limited)
+
+
+def test_a_result_that_was_stored_before_there_were_limits_has_none() -> None:
+    _same(decoded(_without(encoded(CASE.result), "limits")), CASE.result)
+
+
+@given(arrays(np.uint8, array_shapes(min_dims=3, max_dims=3, max_side=5)))
+def test_soft_masks_survive_beside_findings_that_have_none(values: np.ndarray) -> None:
+    first, second = CASE.result.findings
+    soft = dataclasses.replace(second, soft=SoftMask(start_kji=(4, 5, 6), values=values))
+    result = dataclasses.replace(CASE.result, findings=(first, soft))
+    _same(decoded(encoded(result)), result)
+
+
+def test_a_result_without_soft_masks_is_stored_as_before_there_were_any() -> None:
+    with np.load(io.BytesIO(encoded(CASE.result)), allow_pickle=False) as pack:
+        assert set(pack.files) == {"facts", "lungs", "mask1", "mask2"}
+        assert "soft" not in str(pack["facts"])
+
+
+def _without(data: bytes, fact: str) -> bytes:
+    """The result as a version that did not know this fact wrote it."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as pack:
+        arrays = dict(pack)
+    facts = json.loads(str(arrays.pop("facts")))
+    del facts[fact]
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, facts=np.array(json.dumps(facts)), **arrays)
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("missing", ["laterality", "malignancy"])

@@ -98,6 +98,10 @@ class FakeAssociation:
         self.acceptor = SimpleNamespace(supported_contexts=[])
         self.acse = self
         self.rejected: tuple[int, ...] = ()
+        self.has_place = True
+
+    def admit(self) -> bool:
+        return self.has_place
 
     def send_reject(self, *reason: int) -> None:
         self.rejected = reason
@@ -127,8 +131,29 @@ def test_a_request_that_may_not_come_is_rejected_for_good(called: str, calling: 
     assert association.acceptor.supported_contexts == []
 
 
+def test_a_request_beyond_the_limit_is_rejected_for_now() -> None:
+    """PS3.8 table 9-21: result 2 (transient), source 3 (presentation), reason 2 (local limit exceeded)."""
+    association = FakeAssociation("NODE", "CT1", [build_context(CT)])
+    association.has_place = False
+    assert requested(association).rejected == (2, 3, 2)
+
+
+def test_contexts_that_cannot_be_answered_are_left_out() -> None:
+    whole, again, nameless, mute = (build_context(CT) for _ in range(4))
+    whole.context_id = again.context_id = 1
+    nameless.context_id, mute.context_id = 3, 5
+    nameless._abstract_syntax, mute._transfer_syntax = None, []
+    association = requested(FakeAssociation("NODE", "CT1", [nameless, whole, mute, again]))
+    assert association.requestor.primitive.presentation_context_definition_list == [whole]
+    assert association.rejected == ()
+
+
+def test_a_request_for_nothing_is_rejected() -> None:
+    assert requested(FakeAssociation("NODE", "CT1", [])).rejected == (1, 1, 1)
+
+
 def test_any_called_title_is_taken_where_it_does_not_matter() -> None:
-    assert requested(FakeAssociation("ANOTHER", "CT1", []), called_ae_title=None).rejected == ()
+    assert requested(FakeAssociation("ANOTHER", "CT1", [build_context(CT)]), called_ae_title=None).rejected == ()
 
 
 def test_a_request_that_cannot_be_read_is_rejected() -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from pacs_node.dimse import command
-from pacs_node.dimse.lane import Context, Lane, Sender
-from pacs_node.dimse.pdu import COMMAND, LAST, PduInvalid, fragments, p_data
+from pacs_node.dimse.budget import Budget
+from pacs_node.dimse.lane import Context, Lane, Limits, Sender
+from pacs_node.dimse.pdu import COMMAND, LAST, fragments, p_data
 from pacs_node.domain.instance import StoreOutcome, StoreRequest
-from pacs_node.errors import InstanceConflict, NodeError, StorageFull
+from pacs_node.errors import InstanceConflict, NodeError, PduInvalid, StorageFull
 
 CT, MR, VERIFICATION = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.1.1"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -91,11 +92,20 @@ class FakeDraft:
 class Set:
     """A lane with fakes around it."""
 
-    def __init__(self, inbox: FakeInbox | None = None, maximum_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        inbox: FakeInbox | None = None,
+        maximum_bytes: int = 0,
+        *,
+        maximum_instance_bytes: int = 1 << 30,
+        budget: Budget | None = None,
+    ) -> None:
         self.association = FakeAssociation(maximum_bytes)
+        self.budget = budget or Budget(1 << 20)
+        limits = Limits(maximum_instance_bytes=maximum_instance_bytes, memory=self.budget)
         self.inbox = inbox or FakeInbox()
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self.lane = Lane(self.association, self.inbox, lambda name, values: self.events.append((name, values)))
+        self.lane = Lane(self.association, self.inbox, limits, lambda name, values: self.events.append((name, values)))
 
     def receive(self, *messages: tuple[int, int, bytes], maximum_bytes: int = 100) -> None:
         """Context, control bits and bytes of each message, cut into PDUs."""
@@ -234,6 +244,95 @@ def test_a_broken_protocol_ends_the_association(messages: list[tuple[int, int, b
     scene.lane.close()
     assert scene.inbox.open_drafts == 0
     assert scene.inbox.stored == []
+
+
+def test_a_refused_dataset_gives_its_room_back_before_it_ends() -> None:
+    scene = Set(FakeInbox("write", StorageFull()))
+    scene.receive(a_store(1))
+    scene.lane.receive(memoryview(struct.pack(">BxIIBB", 4, 8, 4, 1, 0) + b"ab"))
+    assert scene.inbox.open_drafts == 0
+    assert scene.association.responses == []
+
+
+def test_a_dataset_beyond_the_maximum_is_refused_and_the_next_is_not() -> None:
+    scene = Set(maximum_instance_bytes=100)
+    scene.receive(a_store(1), (1, 0, bytes(101)), a_store(2), (1, 0, bytes(100)))
+    assert scene.association.responses == [(1, 0xC001), (2, 0)]
+    assert [len(content) for _, content in scene.inbox.stored] == [100]
+    assert [values["code"] for _, values in scene.events] == ["instance.too-large"]
+
+
+def test_a_dataset_of_twice_the_maximum_ends_the_association() -> None:
+    scene = Set(maximum_instance_bytes=100)
+    scene.receive(a_store(1))
+    with pytest.raises(PduInvalid):
+        scene.receive((1, 0, bytes(201)), maximum_bytes=50)
+    assert scene.inbox.open_drafts == 0
+
+
+def test_a_store_without_a_dataset_is_answered() -> None:
+    scene = Set()
+    request = command.store_request(1, CT, "1.2.3")
+    at = request.index(struct.pack("<HHI", 0, command.DATA_SET_TYPE, 2)) + 8
+    scene.receive((1, COMMAND, request[:at] + struct.pack("<H", command.NO_DATA_SET) + request[at + 2 :]))
+    assert scene.association.responses == [(1, 0xC000)]
+    scene.receive(a_store(2), (1, 0, b"x"))
+    assert scene.association.responses == [(1, 0xC000), (2, 0)]
+
+
+def test_a_conflict_is_told_with_both_hashes() -> None:
+    scene = Set(FakeInbox("commit", InstanceConflict(stored_sha256="aa", refused_sha256="bb")))
+    scene.receive(a_store(1), (1, 0, b"x"))
+    [(name, values)] = scene.events
+    assert (name, values["stored_sha256"], values["refused_sha256"]) == ("instance_refused", "aa", "bb")
+
+
+def another(message_id: int) -> tuple[int, int, bytes]:
+    """A request that the library serves, with a dataset: N-ACTION."""
+    request = command.store_request(message_id, CT, "1.2")
+    return 1, COMMAND, request.replace(b"\x00\x01\x02\0\0\0\x01\0", b"\x00\x01\x02\0\0\0\x30\x01")
+
+
+def test_datasets_that_stay_in_memory_are_short() -> None:
+    scene = Set()
+    scene.receive(another(1), (1, 0, bytes(1 << 16)), maximum_bytes=16384)
+    with pytest.raises(PduInvalid):
+        scene.receive(another(2), (1, 0, bytes((1 << 16) + 1)), maximum_bytes=16384)
+
+
+def test_all_associations_share_the_memory_for_messages() -> None:
+    budget = Budget(1500)
+    first, second = Set(budget=budget), Set(budget=budget)
+    first.receive(another(1), (1, 0, bytes(1000)), maximum_bytes=0)
+    with pytest.raises(PduInvalid):
+        second.receive(another(1), (1, 0, bytes(1000)), maximum_bytes=0)
+    first.lane.served()
+    third = Set(budget=budget)
+    third.receive(another(1), (1, 0, bytes(1000)), maximum_bytes=0)
+    for scene in (first, second, third):
+        scene.lane.close()
+    assert budget.left_bytes == 1500
+
+
+def test_what_still_arrives_is_not_given_back_with_what_was_served() -> None:
+    scene = Set(budget=(budget := Budget(1500)))
+    scene.receive(another(1), (1, 0, bytes(100)), another(2), maximum_bytes=0)
+    scene.lane.receive(memoryview(struct.pack(">BxIIBB", 4, 206, 202, 1, 0) + bytes(200)))
+    scene.lane.served()
+    assert budget.left_bytes == 1300
+
+
+def test_progress_is_counted_by_content_and_whole_messages() -> None:
+    scene = Set()
+    scene.receive((3, COMMAND, command.echo_request(5, VERIFICATION)), maximum_bytes=0)
+    assert scene.lane.messages == 1
+    before = scene.lane.received_bytes
+    scene.receive(a_store(1), maximum_bytes=0)
+    scene.lane.receive(memoryview(struct.pack(">BxIIBB", 4, 8, 4, 1, 0) + b"ab"))
+    assert scene.lane.messages == 1
+    assert scene.lane.received_bytes == before + len(a_store(1)[2]) + 2
+    scene.lane.receive(memoryview(struct.pack(">BxIIBB", 4, 6, 2, 1, LAST)))
+    assert scene.lane.messages == 2
 
 
 def test_a_dataset_that_does_not_end_is_discarded() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacs_node.dimse.pdu import COMMAND, LAST, PduInvalid, PduStream, fragments, p_data
+from pacs_node.dimse.pdu import COMMAND, LAST, PduStream, fragments, p_data
+from pacs_node.errors import PduInvalid
 
 MEBIBYTE = 1 << 20
 
@@ -106,8 +107,8 @@ def test_an_unlimited_receiver_gets_pdus_of_ordinary_size() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"\0\0\0", b"\0\0\0\x01\x01", b"\0\0\0\0\x01\x03", b"\0\0\0\x05\x01\x03ab", b"\xff\xff\xff\xff\x01\x03ab"],
-    ids=["no length", "no header", "length 0", "too long", "much too long"],
+    [b"", b"\0\0\0", b"\0\0\0\x01\x01", b"\0\0\0\0\x01\x03", b"\0\0\0\x05\x01\x03ab", b"\xff\xff\xff\xff\x01\x03ab"],
+    ids=["nothing", "no length", "no header", "length 0", "too long", "much too long"],
 )
 def test_malformed_fragments_are_refused(body: bytes) -> None:
     with pytest.raises(PduInvalid):

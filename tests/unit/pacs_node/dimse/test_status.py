@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from pacs_node.dimse.status import is_delivered, is_retryable, status_of
-from pacs_node.errors import InstanceConflict, InstanceMismatch, InstanceUnreadable, StorageFailed, StorageFull
+from pacs_node.dimse.status import status_of
+from pacs_node.domain.status import is_delivered, is_retryable
+from pacs_node.errors import (
+    InstanceConflict,
+    InstanceMismatch,
+    InstanceTooLarge,
+    InstanceUnreadable,
+    StorageFailed,
+    StorageFull,
+)
 
 
 @pytest.mark.parametrize(
@@ -14,6 +22,7 @@ from pacs_node.errors import InstanceConflict, InstanceMismatch, InstanceUnreada
         (StorageFull(), 0xA700),
         (InstanceMismatch(), 0xA900),
         (InstanceUnreadable(), 0xC000),
+        (InstanceTooLarge(), 0xC001),
         (InstanceConflict(), 0x0111),
         (StorageFailed(), 0x0110),
         (RuntimeError(), 0x0110),
@@ -35,7 +44,7 @@ def test_every_error_has_its_status(error: Exception, status: int) -> None:
         (0xA700, False, True),
         (0xA7FF, False, True),
         (0x0110, False, True),
-        (0x0122, False, True),
+        (0x0122, False, False),
         (0x0213, False, True),
         (0xA900, False, False),
         (0xC000, False, False),

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacs_node.domain.retry import ANALYSE, COMPOSE, DELIVER, Backoff, delay_s
+from pacs_node.domain.retry import ANALYSE, COMPOSE, DELIVER, PLAN, STRIKES, Backoff, check_worth, delay_s, wait_s
+from pacs_node.errors import Quarantined, WorkerLost
 
 POLICY = Backoff(first_s=2, factor=3, longest_s=50, attempts=5)
 
@@ -20,7 +21,7 @@ def test_after_the_last_attempt_there_is_no_other(attempt: int) -> None:
     assert delay_s(POLICY, attempt, 0.5) is None
 
 
-@given(st.sampled_from([ANALYSE, COMPOSE, DELIVER]), st.integers(1, 400), st.floats(0, 1, exclude_max=True))
+@given(st.sampled_from([PLAN, ANALYSE, COMPOSE, DELIVER]), st.integers(1, 400), st.floats(0, 1, exclude_max=True))
 def test_chance_spreads_the_delay_over_its_upper_half(policy: Backoff, attempt: int, random: float) -> None:
     least, delay = delay_s(policy, attempt, 0.0), delay_s(policy, attempt, random)
     assert (least is None) == (delay is None) == (attempt >= policy.attempts)
@@ -35,6 +36,32 @@ def _span_s(policy: Backoff, random: float) -> float:
 def test_an_analysis_is_given_up_after_4_to_9_minutes() -> None:
     assert _span_s(ANALYSE, 1.0) == 2 + 6 + 18 + 54 + 162 + 300
     assert _span_s(ANALYSE, 0.0) == 271
+
+
+@pytest.mark.parametrize(
+    ("age_s", "longest_s"), [(0, 5), (50, 5), (60, 6), (1200, 120), (3000, 300), (86400, 300), (86401, None)]
+)
+def test_models_that_are_away_are_waited_for_ever_longer_and_for_a_day(age_s: float, longest_s: float | None) -> None:
+    assert wait_s(age_s, 0.0) == (None if longest_s is None else longest_s / 2)
+    assert wait_s(age_s, 0.5) == (None if longest_s is None else longest_s * 0.75)
+
+
+def test_a_study_that_cannot_be_planned_is_set_aside_after_3_to_6_hours() -> None:
+    assert 2.5 * 3600 < _span_s(PLAN, 0.0) < _span_s(PLAN, 1.0) < 6 * 3600
+
+
+def test_what_cost_two_workers_is_not_tried_again() -> None:
+    assert STRIKES == 2
+    assert delay_s(POLICY, 1, 0.0, strikes=1) == 1
+    assert delay_s(POLICY, 1, 0.0, strikes=2) is None
+
+
+def test_an_attempt_is_worth_it_until_attempts_or_strikes_are_used_up() -> None:
+    check_worth(POLICY, attempt=5, strikes=1)
+    with pytest.raises(Quarantined):
+        check_worth(POLICY, attempt=1, strikes=2)
+    with pytest.raises(WorkerLost):
+        check_worth(POLICY, attempt=6, strikes=0)
 
 
 def test_a_delivery_outlasts_a_weekend() -> None:

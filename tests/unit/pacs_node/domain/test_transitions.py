@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pacs_node.domain import job
+from pacs_node.domain.commitment import COMMITMENT, CommitmentEvent, CommitmentState
 from pacs_node.domain.delivery import DELIVERY, DeliveryEvent, DeliveryState
 from pacs_node.domain.job import JOB, JobEvent, JobState
 from pacs_node.domain.study import STUDY, StudyEvent, StudyState
@@ -18,31 +19,48 @@ from pacs_node.errors import InvalidTransition
 
 # One line per state: event>state. What is not listed must be refused.
 STUDY_LIFE = {
-    "receiving": "instance>receiving quiet>settled",
-    "settled": "instance>receiving plan>planned retry>settled",
-    "planned": "instance>receiving retry>settled",
+    "receiving": "instance>receiving quiet>settled query>unchecked",
+    "unchecked": "instance>receiving check>checking retry>settled",
+    "checking": "instance>receiving delay>unchecked expire>unchecked quiet>settled retry>settled",
+    "settled": "instance>receiving start>planning retry>settled",
+    "planning": "instance>receiving plan>planned delay>settled expire>settled set-aside>quarantined retry>settled",
+    "planned": "instance>receiving retry>settled delete>deleted",
+    "quarantined": "instance>receiving retry>settled",
+    "deleted": "instance>receiving",
 }
 JOB_LIFE = {
     "queued": "start>running supersede>superseded",
     "running": "find>analysed refuse>analysed delay>queued expire>queued supersede>superseded",
     "analysed": "compose>composing supersede>superseded",
-    "composing": "finish>done delay>analysed expire>analysed fail>failed refuse>analysed supersede>superseded",
-    "done": "retry>queued",
-    "failed": "retry>queued",
-    "superseded": "retry>queued refuse>analysed",
+    "composing": "finish>done delay>analysed expire>analysed fail>failed refuse>analysed supersede>superseded "
+    "set-aside>quarantined",
+    "done": "retry>queued delete>done",
+    "failed": "retry>queued delete>failed",
+    "quarantined": "retry>queued delete>quarantined",
+    "superseded": "retry>queued refuse>analysed delete>superseded",
 }
 DELIVERY_LIFE = {
     "pending": "send>sending supersede>superseded",
-    "sending": "accept>delivered delay>pending expire>pending fail>failed",
-    "delivered": "retry>pending",
+    "sending": "accept>delivered await>uncommitted delay>pending expire>pending fail>failed",
+    "delivered": "retry>pending commit>committed",
+    "uncommitted": "ask>asking await>uncommitted commit>committed refuse>pending accept>delivered retry>pending",
+    "asking": "await>uncommitted expire>uncommitted commit>committed refuse>pending accept>delivered retry>pending",
+    "committed": "retry>pending",
     "failed": "retry>pending",
     "superseded": "",
+}
+COMMITMENT_LIFE = {
+    "pending": "request>pending report>reporting",
+    "reporting": "accept>reported delay>pending expire>pending fail>failed",
+    "reported": "request>pending",
+    "failed": "request>pending",
 }
 
 MACHINES: dict[str, tuple[Mapping[Any, Any], type[StrEnum], type[StrEnum], dict[str, str]]] = {
     "study": (STUDY, StudyState, StudyEvent, STUDY_LIFE),
     "job": (JOB, JobState, JobEvent, JOB_LIFE),
     "delivery": (DELIVERY, DeliveryState, DeliveryEvent, DELIVERY_LIFE),
+    "commitment": (COMMITMENT, CommitmentState, CommitmentEvent, COMMITMENT_LIFE),
 }
 CASES = [
     pytest.param(name, state, event, id=f"{name}: {state} {event}")

@@ -10,21 +10,13 @@ from inference.findings import Attenuation, Laterality
 from pacs_node.report import codes
 
 
-def _all_codes() -> list[Code]:
-    values = list(vars(codes).values())
-    listed = [value for value in values if isinstance(value, Code)]
-    return listed + [
-        code for value in values if isinstance(value, dict) for code in value.values() if type(code) is Code
-    ]
-
-
 def _meanings(code: Code) -> set[str]:
     """Every meaning that the table of the standard has for this code, in lower case."""
     entries = tables.concepts.get(code.scheme_designator, {}).values()
     return {entry[code.value][0].casefold() for entry in entries if code.value in entry}
 
 
-@pytest.mark.parametrize("code", _all_codes(), ids=str)
+@pytest.mark.parametrize("code", codes.every_code(), ids=str)
 def test_codes_are_in_the_tables_of_the_standard(code: Code) -> None:
     assert len(code.meaning) <= 64
     if code.scheme_designator == codes.PRIVATE_SCHEME:

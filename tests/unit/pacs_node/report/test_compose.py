@@ -21,6 +21,7 @@ from tests.support.results import (
     COMPOSED_AT,
     SERIES_UID,
     STUDY_UID,
+    WITH_LUNGS,
     Case,
     a_case,
     a_grid,
@@ -41,7 +42,7 @@ def case() -> Case:
 
 @pytest.fixture(scope="module")
 def composed(case: Case) -> dict[DocumentRole, Dataset]:
-    documents = compose(a_request(case, options=options(lungs=True)))
+    documents = compose(a_request(case, options=options(objects=WITH_LUNGS)))
     return dict(zip([document.role for document in documents], read_back(documents), strict=True))
 
 
@@ -171,12 +172,12 @@ def test_lossy_compression_of_the_source_is_declared() -> None:
 def test_nothing_of_the_patient_or_the_study_reaches_a_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     case = a_case(PatientName="Canary Without Caret", PatientID="CANARY-7")
-    compose(a_request(case, options=options(lungs=True)))
+    compose(a_request(case, options=options(objects=WITH_LUNGS)))
     assert not [text for text in ("Canary", "CANARY", STUDY_UID, SERIES_UID) if text in caplog.text]
 
 
 def test_composing_twice_gives_the_same_bytes(case: Case) -> None:
-    first, second = (compose(a_request(case, options=options(lungs=True))) for _ in range(2))
+    first, second = (compose(a_request(case, options=options(objects=WITH_LUNGS))) for _ in range(2))
     assert [as_bytes(item.dataset) for item in first] == [as_bytes(item.dataset) for item in second]
 
 
@@ -347,6 +348,23 @@ def test_the_type_by_attenuation_is_coded(attenuation: Attenuation, expected: li
     assert [pair for pair in coded if pair[0] in ("C41144", "C3672")] == expected
 
 
+def test_a_group_names_its_segment_and_after_it_every_slice_of_the_nodule(
+    case: Case, composed: dict[DocumentRole, Dataset]
+) -> None:
+    for finding, group in zip(case.result.findings, _groups(composed[DocumentRole.SR])[::2], strict=True):
+        images = [item for item in group.ContentSequence if item.ValueType == "IMAGE"]
+        names = [item.ConceptNameCodeSequence[0].CodeValue for item in images]
+        slices = [finding.mask.start_kji[0] + k for k in np.flatnonzero(finding.mask.voxels.any(axis=(1, 2)))]
+        assert len(slices) > 3
+        assert names == ["121191", *["121233"] * len(slices)]  # Referenced Segment, Source Image for Segmentation
+        assert images[0].ReferencedSOPSequence[0].ReferencedSegmentNumber == finding.number
+        sources = [item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in images[1:]]
+        assert sources == [case.source[k].SOPInstanceUID for k in slices]
+        assert {item.RelationshipType for item in images} == {"CONTAINS"}
+        first = list(group.ContentSequence).index(images[0])
+        assert list(group.ContentSequence)[first : first + len(images)] == images
+
+
 def test_no_nodule_found_is_a_report_that_says_absent_and_has_no_groups() -> None:
     case = a_case(nodules=())
     documents = compose(a_request(case))
@@ -410,7 +428,7 @@ def test_ohif_hydration_only_changes_the_tracking_identifiers(case: Case) -> Non
 
 def test_a_superseding_report_names_its_predecessor(case: Case) -> None:
     old = compose(a_request(case))[-1].dataset
-    request = a_request(case, predecessor=old)
+    request = a_request(case, predecessor=(old,))
     late = dataclasses.replace(request, identity=dataclasses.replace(request.identity, input_digest="01ff"))
     report = read_back(compose(late))[-1]
     named = report.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence[0]

@@ -10,10 +10,24 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from pacs_node.report import compose
+from pacs_node.domain.document import DocumentRole
+from pacs_node.report import Document, compose
 from pacs_node.report.check import Problem, check_directories
-from tests.support.results import a_request, as_bytes, balls_hu, case_from_files, options
+from tests.support.results import (
+    A_MODEL,
+    WITH_LUNGS,
+    a_request,
+    an_identity,
+    as_bytes,
+    balls_hu,
+    case_from_files,
+    options,
+)
 from tests.support.series import AXIAL, a_series
+
+Roles = frozenset[DocumentRole]
+IMAGES: Roles = frozenset({DocumentRole.CAPTURES})
+EVERYTHING: Roles = frozenset(DocumentRole)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,18 +53,22 @@ def folders(tmp_path: Path) -> Folders:
     return _folders(tmp_path)
 
 
-def _folders(tmp_path: Path, **series: object) -> Folders:
+def _folders(tmp_path: Path, *, objects: Roles = WITH_LUNGS, **series: object) -> Folders:
     case, frame_numbers = case_from_files(a_series(tmp_path / "ct", hu=balls_hu, slices=24, **series))  # type: ignore[arg-type]
     assert len(case.result.findings) == 2
-    documents = compose(a_request(case, frame_numbers=frame_numbers, options=options(lungs=True)))
+    documents = compose(a_request(case, frame_numbers=frame_numbers, options=options(objects=objects)))
     folders = Folders(
         ct=tmp_path / "ct",
         result=tmp_path / "result",
-        documents={f"{document.role}.dcm": copy.deepcopy(document.dataset) for document in documents},
+        documents={_name(document): copy.deepcopy(document.dataset) for document in documents},
     )
     folders.result.mkdir()
     folders.save()
     return folders
+
+
+def _name(document: Document) -> str:
+    return f"{document.role}.dcm" if document.number == 1 else f"{document.role}-{document.number}.dcm"
 
 
 @pytest.mark.parametrize("name", AXIAL)
@@ -84,6 +102,7 @@ def test_a_seg_that_no_report_lists_is_told(folders: Folders) -> None:
     assert {problem.text for problem in folders.check()} == {
         "There is no report.",
         "seg.dcm: No report lists this SEG.",
+        "lungs.dcm: It was made along with no report or secondary capture.",
     }
 
 
@@ -100,3 +119,35 @@ def test_a_result_of_another_ct_is_told(folders: Folders, tmp_path: Path) -> Non
 def test_a_slice_that_is_gone_is_told(folders: Folders) -> None:
     sorted(folders.ct.iterdir())[3].unlink()
     assert "sr.evidence" in {problem.code for problem in folders.check()}
+
+
+def test_images_without_a_report_pass_where_a_destination_wants_no_more(tmp_path: Path) -> None:
+    folders = _folders(tmp_path, objects=IMAGES)
+    for name in ("sr.dcm", "seg.dcm"):
+        (folders.result / name).unlink()
+    assert folders.check() == ()
+
+
+def test_a_mistake_in_images_without_a_report_is_told(tmp_path: Path) -> None:
+    folders = _folders(tmp_path, objects=IMAGES)
+    for name in ("sr.dcm", "seg.dcm"):
+        (folders.result / name).unlink()
+    capture = folders.documents.pop("captures-2.dcm")
+    capture.PatientID = "PAT-8"
+    (folders.result / "captures-2.dcm").write_bytes(as_bytes(capture))
+    assert [(problem.code, problem.text.split(":")[0]) for problem in folders.check()] == [
+        ("id.patient_study", "captures-2.dcm")
+    ]
+
+
+def test_two_results_of_one_ct_are_told_apart(tmp_path: Path) -> None:
+    """Captures and presentation states name no report; what was made along with them does."""
+    folders = _folders(tmp_path, objects=EVERYTHING)
+    case, _ = case_from_files(sorted(folders.ct.iterdir()))
+    other = dataclasses.replace(A_MODEL, version=4)
+    result = dataclasses.replace(case.result, models=(other,), findings=case.result.findings[:1])
+    request = a_request(case, result=result, identity=an_identity((other,)), options=options(objects=EVERYTHING))
+    for document in compose(request):
+        path = folders.result / f"other-{document.role}-{document.number}.dcm"
+        path.write_bytes(as_bytes(document.dataset))
+    assert folders.check() == ()

@@ -161,6 +161,37 @@ def test_receipts_wait_in_their_order_until_the_index_is_back(tmp_path: Path) ->
     assert index.uids == uids
 
 
+def test_receipts_that_were_forgotten_are_told_by_the_files_once_the_index_is_back(tmp_path: Path) -> None:
+    files, index, told = InstanceFiles(tmp_path), Index(failures=1), Index(failures=1)
+
+    def catch_up() -> None:
+        told.record(tuple(files.read_receipt(key) for key in files.scan()))
+
+    index.is_open.clear()
+    receiver = Receiver(files, record=index.record, now=lambda: AT, catch_up=catch_up, most_waiting=3)
+    outcomes = [received(receiver, an_instance(f"1.2.{number}")) for number in range(5)]
+    assert not receiver.flush(timeout_s=0.01)
+    index.is_open.set()
+    assert receiver.flush(timeout_s=10)
+    receiver.close()
+    assert outcomes == [StoreOutcome.STORED] * 5
+    assert index.uids == ["1.2.0", "1.2.1", "1.2.2"]
+    assert sorted(told.uids) == [f"1.2.{number}" for number in range(5)]
+    assert told.failures == 0
+
+
+def test_files_are_not_asked_while_nothing_was_forgotten(tmp_path: Path) -> None:
+    asked: list[None] = []
+    index = Index(failures=1)
+    receiver = Receiver(
+        InstanceFiles(tmp_path), record=index.record, now=lambda: AT, catch_up=lambda: asked.append(None)
+    )
+    received(receiver, an_instance())
+    assert receiver.flush(timeout_s=10)
+    receiver.close()
+    assert asked == []
+
+
 def test_an_index_that_stays_away_does_not_hold_up_the_end(tmp_path: Path) -> None:
     index = Index(failures=1000)
     receiver = Receiver(InstanceFiles(tmp_path), record=index.record, now=lambda: AT)

@@ -1,0 +1,46 @@
+"""Which of the rows that wait for a step goes first: STAT before routine, then senders in turn, then the oldest.
+
+A message only says that there is work; the worker that gets it asks here what to do.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from pacs_node.archive import tables
+from pacs_node.archive.queries import deliveries
+from pacs_node.archive.queries.inserting import insert_missing
+from pacs_node.domain.delivery import DeliveryState
+from pacs_node.domain.job import JobState
+
+
+def next_job(tx: sa.Connection, state: JobState, now: datetime) -> int | None:
+    """The most urgent job that is due in a state."""
+    job, study, sender = tables.job, tables.study, tables.sender
+    rows = job.join(study).outerjoin(sender, sender.c.calling_ae_title == study.c.calling_ae_title)
+    due = sa.and_(job.c.state == state, _is_due(job, now))
+    order = (job.c.is_stat.desc(), sender.c.served_at.asc().nulls_first(), job.c.id)
+    return tx.scalar(sa.select(job.c.id).select_from(rows).where(due).order_by(*order).limit(1))
+
+
+def next_delivery(tx: sa.Connection, now: datetime) -> int | None:
+    """The most urgent delivery that is due, to a destination that nothing is being sent to."""
+    job, delivery = tables.job, tables.delivery
+    is_free = ~deliveries.is_busy(delivery.c.destination)
+    due = sa.and_(delivery.c.state == DeliveryState.PENDING, _is_due(delivery, now), is_free)
+    order = (job.c.is_stat.desc(), delivery.c.attempt, delivery.c.id)
+    return tx.scalar(sa.select(delivery.c.id).select_from(delivery.join(job)).where(due).order_by(*order).limit(1))
+
+
+def serve(tx: sa.Connection, study_id: int, at: datetime) -> None:
+    """Note that the sender of a study had its turn."""
+    sender, study = tables.sender, tables.study
+    title = tx.scalar(sa.select(study.c.calling_ae_title).where(study.c.id == study_id))
+    if tx.execute(sa.update(sender).where(sender.c.calling_ae_title == title).values(served_at=at)).rowcount == 0:
+        insert_missing(tx, sender, [{"calling_ae_title": title, "served_at": at}])
+
+
+def _is_due(table: sa.Table, now: datetime) -> sa.ColumnElement[bool]:
+    return sa.or_(table.c.next_at.is_(None), table.c.next_at <= now)
