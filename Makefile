@@ -6,15 +6,17 @@ CT ?=
 ARGS ?=
 
 BIN := .venv/bin
+PYTEST = $(BIN)/python -m pytest --numprocesses $(shell expr $$(nproc) + 1) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c requirements.lock
 NODE := .venv/.node-is-installed
 DEVELOPMENT := .venv/.development-is-installed
+SUPPLY := .venv/supply
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench lock
+.PHONY: help setup demo up test faults viewers check bench lock sbom audit
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
 
 setup: $(NODE) ## make .venv with what the node and the demo need, and nothing else
 
@@ -24,8 +26,14 @@ demo: $(NODE) ## send a chest CT through the node and show what comes back; CT=D
 up: $(NODE) ## run the node in the foreground; CONFIG=FILE names your own settings
 	@$(BIN)/pulmonode node up --config "$(CONFIG)"
 
-test: $(DEVELOPMENT) ## run the tests, a process per core; ARGS="tests/unit -k rule" picks some
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+test: $(DEVELOPMENT) ## run the tests, a process per core and one for those that wait; ARGS="tests/unit -k rule" picks some
+	@$(PYTEST) --ignore tests/faults --ignore tests/viewers $(ARGS)
+
+faults: $(DEVELOPMENT) ## the promises of reliability: kills, full disks, floods, dead peers
+	@$(PYTEST) tests/faults $(ARGS)
+
+viewers: $(DEVELOPMENT) ## results in OHIF and its libraries, after npm ci --prefix tests/viewers
+	@$(PYTEST) tests/viewers $(ARGS)
 
 check: $(DEVELOPMENT) ## everything that is checked without running the node: style, types, architecture
 	@$(BIN)/ruff check
@@ -34,11 +42,25 @@ check: $(DEVELOPMENT) ## everything that is checked without running the node: st
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_docs.py
 
-bench: $(DEVELOPMENT) ## measure receiving against Orthanc, DCMTK and pynetdicom, and the stages of one study
+bench: $(DEVELOPMENT) ## measure receiving against Orthanc, DCMTK and pynetdicom, the stages of one study, and results
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 lock: $(DEVELOPMENT) ## write the versions that .venv has now to requirements.lock
 	@$(BIN)/python -m pip freeze --all --exclude pip --exclude-editable | sed 's/+cpu$$//' > requirements.lock
+
+sbom: $(SUPPLY) ## write what requirements.lock names to deploy/sbom.cdx.json, as CycloneDX
+	@$(SUPPLY)/bin/python -m cyclonedx_py requirements --output-reproducible --output-file deploy/sbom.cdx.json requirements.lock
+
+audit: $(SUPPLY) ## look for known vulnerabilities of what requirements.lock names; asks pypi.org
+	@$(SUPPLY)/bin/python -m pip_audit --strict --no-deps --disable-pip --requirement requirements.lock || { \
+	  echo "Not clean. What is listed above is vulnerable; where instead something 'could not be audited' or no connection"; \
+	  echo "was made, nothing is known of any package: run this where pypi.org can be reached."; exit 1; }
+
+# In an environment of their own: forty packages that neither node nor tests need, and one more door for each.
+$(SUPPLY): | $(BIN)/python
+	@$(BIN)/python -m venv $@.new
+	@$@.new/bin/python -m pip --disable-pip-version-check install -q cyclonedx-bom==7.5.0 pip-audit==2.10.1
+	@rm -rf $@ && mv $@.new $@
 
 # Triton's wheel asks for an old NumPy that only its Python helpers need; the node starts the server inside it directly.
 $(NODE): requirements.lock pyproject.toml | $(BIN)/python

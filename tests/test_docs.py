@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 import typer
 
+from inference import coverage
 from inference.errors import InferenceError
 from pacs_node.cli import command_line
 from pacs_node.config import Config, load
+from pacs_node.domain.commitment import COMMITMENT
 from pacs_node.domain.delivery import DELIVERY
 from pacs_node.domain.job import JOB
 from pacs_node.domain.study import STUDY
@@ -64,7 +66,11 @@ def test_every_reason_against_a_series_is_in_the_operations_manual() -> None:
     assert {code for code in codes if f"`{code}`" not in _text(OPERATIONS)} == set()
 
 
-@pytest.mark.parametrize("table", [STUDY, JOB, DELIVERY], ids=["study", "job", "delivery"])
+def test_every_limit_of_an_answer_is_in_the_operations_manual() -> None:
+    assert {code for code in coverage.CODES if f"`{code}`" not in _text(OPERATIONS)} == set()
+
+
+@pytest.mark.parametrize("table", [STUDY, JOB, DELIVERY, COMMITMENT], ids=["study", "job", "delivery", "commitment"])
 def test_the_diagram_of_states_is_the_table_of_transitions(table: Mapping[tuple[StrEnum, StrEnum], StrEnum]) -> None:
     first = next(iter(table))[0]
     arrows = [f"    {state} --> {new}: {event}" for (state, event), new in table.items()]

@@ -137,6 +137,14 @@ def test_only_dicom_files_have_a_patient(flow: Flow) -> None:
     _assert_absent(WORDS, contents)
 
 
+def test_nothing_that_the_node_keeps_is_open_to_other_users(flow: Flow) -> None:
+    """But for the programs of Triton, which are copied as they are installed."""
+    programs = flow.data / "triton/backends"
+    paths = [path for path in flow.data.rglob("*") if not path.is_relative_to(programs)]
+    assert {path.relative_to(flow.data).parts[0] for path in paths} >= {"instances", "pulmonode.sqlite", "queue"}
+    assert [str(path.relative_to(flow.data)) for path in paths if path.stat().st_mode & 0o007] == []
+
+
 def _assert_absent(words: list[str], contents: list[bytes]) -> None:
     """Text may be UTF-8 or, as NumPy keeps it, UTF-32."""
     assert contents

@@ -1,6 +1,7 @@
 """Orthanc as the PACS: CT sent by DCMTK, the answer read back by DICOMweb and C-FIND.
 
-One node and one Orthanc for the whole module; four studies are sent, and the tests look at what came of them.
+One node and one Orthanc for the whole module; four studies are sent, and the tests look at what came of them. Results
+go to it twice, by C-STORE and by STOW-RS, which must be as if they had gone once.
 """
 
 from __future__ import annotations
@@ -70,13 +71,14 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answered]:
     folder = tmp_path_factory.mktemp("orthanc")
     with orthanc(folder / "pacs", DicomAlwaysAllowFind=True) as pacs:
         peer = pacs.peer
-        destination = Destination(name=peer.name, ae_title=peer.ae_title, host=peer.host, port=peer.port)
-        with running_node(folder / "node", destinations=[destination]) as node:
+        by_network = Destination(name=peer.name, ae_title=peer.ae_title, host=peer.host, port=peer.port)
+        by_web = Destination(name="web", url=f"{pacs.url}/dicom-web")
+        with running_node(folder / "node", destinations=[by_network, by_web]) as node:
             address = ["-aec", node.config.scp.ae_title, "127.0.0.1", str(node.config.scp.port)]
             for study, (options, ct) in STUDIES.items():
                 paths = a_chest_series(folder / "ct" / study, **{"slices": 40, "study": study, **ct})
                 dcmtk("storescu", *options, *address, *paths)
-            eventually(lambda: node.states(DELIVERIES) == {"delivered": len(STUDIES)}, timeout_s=180)
+            eventually(lambda: node.states(DELIVERIES) == {"delivered": 2 * len(STUDIES)}, timeout_s=180)
             yield Answered(ct=folder / "ct", node=node, pacs=pacs)
 
 
@@ -88,6 +90,14 @@ def test_every_study_is_answered_and_two_of_them_with_a_segmentation(answered: A
         "no nodule, JPEG 2000": {SR},
         "too few slices": {SR},
     }
+
+
+def test_each_destination_has_a_state_of_its_own(answered: Answered) -> None:
+    (job,) = answered.node.asked("study", "show", uid("plain"))["jobs"]
+    assert [(item["destination"], item["state"]) for item in job["deliveries"]] == [
+        ("orthanc", "delivered"),
+        ("web", "delivered"),
+    ]
 
 
 def test_compressed_instances_are_kept_as_they_were_sent(answered: Answered) -> None:
@@ -160,8 +170,8 @@ def test_the_checks_find_nothing_in_what_is_read_back(answered: Answered, study:
 
 def test_the_reports_say_no_nodule_and_not_analysed(answered: Answered) -> None:
     texts = {study: _texts(dcmread(path)) for study in STUDIES for path in [answered.results(study)[SR]]}
-    assert "No nodule found." in texts["no nodule, JPEG 2000"]
-    assert "No nodule found." not in texts["plain"]
+    assert "No nodule found in the part of the lungs that was covered." in texts["no nodule, JPEG 2000"]
+    assert not any(text.startswith("No nodule found") for text in texts["plain"])
     assert "Not analysed: the series has 10 slices, at least 20 are needed" in texts["too few slices"]
 
 

@@ -1,4 +1,4 @@
-"""`make bench`: receiving, the queue, and the stages of one study. `ARGS=queue` measures only that."""
+"""`make bench`: receiving, the queue, the stages of one study, and results. `ARGS=queue` measures only that."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import queue, receive, study
+from tests.benchmarks import queue, receive, results, study
 
 
 def main() -> int:
@@ -42,7 +42,16 @@ def _study() -> str:
     return "\n".join([f"One study, seconds: {title}", *rows])
 
 
-BENCHMARKS: dict[str, Callable[[], str]] = {"receive": _receive, "queue": _queue, "study": _study}
+def _results() -> str:
+    rows = [
+        f"  {name:62} {seconds:7.2f}" + ("  TOO SLOW" if seconds >= results.FLOOR_S and name in results.OURS else "")
+        for name, seconds in results.measure().items()
+    ]
+    title = f"SEG and SR of {results.NODULES} nodules on {results.SLICES} slices, CPU seconds"
+    return "\n".join([f"{title}; the node's have to stay below {results.FLOOR_S}", *rows])
+
+
+BENCHMARKS: dict[str, Callable[[], str]] = {"receive": _receive, "queue": _queue, "study": _study, "results": _results}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -26,7 +26,7 @@ def started(sent):
     with (folder / "starts").open("a") as file:
         file.write(f"{time.time() - sent}\\n")
 app.task(started, name="pulmonode.plan")
-app.Worker(pool="prefork", concurrency=1, queues=["io"], without_gossip=True, without_mingle=True, quiet=True).start()
+app.Worker(pool="solo", queues=["io"], without_gossip=True, without_mingle=True, quiet=True).start()
 """
 
 

@@ -84,6 +84,7 @@ def test_a_refusal_ends_with_1_and_its_code(config: Path, tmp_path: Path) -> Non
     assert "double is off by 25, 1e-05 is allowed [model.golden-mismatch]" in done.stderr
 
 
-def test_a_header_that_is_none_ends_with_2(config: Path) -> None:
-    arguments = ["model", "promote", "doubler", "--control-header", "SECRET", "--config", str(config)]
+def test_a_secret_cannot_be_given_where_everybody_sees_it(config: Path) -> None:
+    """Command lines are in the list of processes."""
+    arguments = ["model", "promote", "doubler", "--control-header", "a:SECRET", "--config", str(config)]
     assert CliRunner().invoke(command_line(["model"]), arguments).exit_code == 2

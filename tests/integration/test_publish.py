@@ -85,7 +85,7 @@ def _asking(server: TritonServer, models: ModelRepository) -> Iterator[None]:
 
 @pytest.fixture
 def live(server: TritonServer, models: ModelRepository) -> Live:
-    return live_of(Config(triton=Triton(mode="server", url=server.url)), models)
+    return live_of(Config(triton=Triton(mode="server", url=server.url)), models, server.control)
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_a_version_that_the_server_cannot_see_is_taken_out_again(
     """The server mounts another folder than the one that is published into."""
     shutil.copytree(models.path, tmp_path / "copy")
     copy = ModelRepository(tmp_path / "copy")
-    live = live_of(Config(triton=Triton(mode="server", url=server.url)), copy)
+    live = live_of(Config(triton=Triton(mode="server", url=server.url)), copy, server.control)
     before = contents(copy)
     with pytest.raises(ModelNotFound, match="is not found"):
         publish(copy, live, a_release(tmp_path / "new", 3.0), lambda text: None)

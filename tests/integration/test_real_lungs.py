@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference.coverage import coverage_limits
 from inference.eligibility.stack import sorted_stack, stack_grid
 from inference.findings import Laterality
 from inference.geometry import Point
@@ -55,3 +56,20 @@ def test_a_sharp_kernel_and_a_scan_of_the_upper_chest_and_head_work_as_well() ->
     lungs = find_lungs(upper)
     assert 1000.0 < volume_cm3(lungs, upper) < 1500.0
     assert not lungs.mask_kji[40:].any()  # neck and head
+
+
+@pytest.mark.parametrize(
+    ("name", "series_number", "limits"),
+    [
+        ("LIDC-IDRI-0001", 0, []),
+        ("C3N-00247", 0, []),
+        ("ACRIN-FLT-Breast_001", 0, ["lungs.cut-at-base"]),  # head, neck and upper chest
+        ("ACRIN-FLT-Breast_001", 1, ["lungs.cut-at-top"]),  # belly and the bases
+    ],
+)
+def test_a_ct_that_ends_inside_the_chest_is_limited_and_no_other(
+    name: str, series_number: int, limits: list[str]
+) -> None:
+    volume = real_volume(name, series_number)
+    found = coverage_limits(find_lungs(volume).mask_kji, volume.grid)
+    assert [limit.code for limit in found] == limits

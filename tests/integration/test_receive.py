@@ -37,7 +37,7 @@ from pacs_node.archive.files import InstanceFiles
 from pacs_node.config import Caller
 from pacs_node.dimse import scu
 from pacs_node.dimse.requestor import Requestor
-from pacs_node.errors import ConfigInvalid, PeerRefused
+from pacs_node.errors import ConfigInvalid, PeerRefused, PeerUnreachable
 from tests.support.instances import PATIENT_NAME, a_file, an_instance, encoded, in_syntax
 from tests.support.nodes import eventually
 from tests.support.peers import AE_TITLE, ReceivingNode, dcmtk, receiving_node, sent
@@ -298,3 +298,24 @@ def test_no_event_says_whom_an_instance_shows(node: ReceivingNode) -> None:
     assert {name for name, _ in node.events} == {"association_ended", "instance_refused"}
     assert PATIENT_NAME not in str(node.events)
     assert "1.2.3" not in str(node.events)
+
+
+def test_an_address_that_connects_too_often_is_refused_before_anything_is_started(tmp_path: Path) -> None:
+    settings = {"connections_per_minute": 1, "connection_burst": 2}
+    with receiving_node(tmp_path / "limited", **settings) as limited:
+        for _ in range(2):
+            scu.echo(limited.peer, calling_ae_title="CT1")
+        eventually(lambda: len(limited.events) == 2, timeout_s=10, every_s=0.01)
+        for _ in range(3):
+            with pytest.raises(PeerUnreachable):
+                scu.echo(limited.peer, calling_ae_title="CT1")
+    refusal = ("connection_refused", {"address": "127.0.0.1", "code": "connection.too-often"})
+    assert limited.events[2:] == [refusal]
+
+
+def test_a_caller_that_is_named_with_its_address_may_connect_as_often_as_it_likes(tmp_path: Path) -> None:
+    settings = {"connections_per_minute": 1, "connection_burst": 1}
+    callers = (Caller(ae_title="CT1", addresses=("127.0.0.0/8",)), Caller(ae_title="CT2"))
+    with receiving_node(tmp_path / "limited", callers=callers, **settings) as limited:
+        for _ in range(4):
+            scu.echo(limited.peer, calling_ae_title="CT1")

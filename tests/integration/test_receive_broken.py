@@ -16,6 +16,7 @@ import pytest
 
 from pacs_node.dimse import command, scu
 from pacs_node.dimse.pdu import COMMAND, p_data
+from pacs_node.domain.patience import Patience
 from tests.support.instances import an_instance, encoded
 from tests.support.nodes import eventually
 from tests.support.peers import ReceivingNode, receiving_node
@@ -100,7 +101,7 @@ def test_threads_and_descriptors_come_back_after_all_kinds_of_connections(node: 
 
 @pytest.mark.parametrize("beginning", [b"", b"\x01\x00\x00", an_association_request()[:80]])
 def test_a_handshake_that_does_not_end_is_closed(tmp_path: Path, beginning: bytes) -> None:
-    with receiving_node(tmp_path, handshake_s=0.5) as node:
+    with receiving_node(tmp_path, patience=Patience(handshake_s=0.5)) as node:
         with socket.create_connection(("127.0.0.1", node.server.port)) as connection:
             connection.sendall(beginning)
             assert closes_after(connection, 10) < 5
@@ -108,7 +109,7 @@ def test_a_handshake_that_does_not_end_is_closed(tmp_path: Path, beginning: byte
 
 
 def test_a_handshake_that_drips_is_closed(tmp_path: Path) -> None:
-    with receiving_node(tmp_path, handshake_s=0.5) as node:
+    with receiving_node(tmp_path, patience=Patience(handshake_s=0.5)) as node:
         with socket.create_connection(("127.0.0.1", node.server.port)) as connection:
             started_s = time.monotonic()
             with pytest.raises(ConnectionError):
@@ -121,7 +122,7 @@ def test_a_handshake_that_drips_is_closed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("last", [b"", b"\x04\x00\x00", b"\x04\x00\x00\x00\x10\x00ab"])
 def test_a_store_that_stalls_is_closed_and_forgotten(tmp_path: Path, last: bytes) -> None:
-    with receiving_node(tmp_path, idle_s=0.5) as node:
+    with receiving_node(tmp_path, patience=Patience(idle_s=0.5)) as node:
         with Wire(node.peer) as wire:
             wire.send(*wire.store(an_instance(), bytes(40000))[:2], last)
             assert closes_after(wire.socket, 10) < 6
@@ -130,7 +131,7 @@ def test_a_store_that_stalls_is_closed_and_forgotten(tmp_path: Path, last: bytes
 
 
 def test_a_pdu_that_drips_is_closed(tmp_path: Path) -> None:
-    with receiving_node(tmp_path, idle_s=0.5) as node, Wire(node.peer) as wire:
+    with receiving_node(tmp_path, patience=Patience(idle_s=0.5)) as node, Wire(node.peer) as wire:
         wire.send(struct.pack(">BxI", 4, 16000))
         started_s = time.monotonic()
         with pytest.raises(ConnectionError):
@@ -138,6 +139,142 @@ def test_a_pdu_that_drips_is_closed(tmp_path: Path) -> None:
                 wire.send(b"x")
                 time.sleep(0.05)
         assert time.monotonic() - started_s < 8
+
+
+class Seconds:
+    """A clock that tests move on."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+        self.looks = 0
+
+    def __call__(self) -> float:
+        self.looks += 1
+        return self.now_s
+
+    def await_look(self) -> None:
+        """Wait until the only connection that there is has seen the time and what came until now."""
+        looks = self.looks
+        eventually(lambda: self.looks >= looks + 2, timeout_s=10, every_s=0.01)
+
+
+@pytest.fixture
+def seconds() -> Seconds:
+    """The clock of the watchdogs."""
+    return Seconds()
+
+
+@pytest.fixture
+def timed(tmp_path: Path, seconds: Seconds) -> Iterator[ReceivingNode]:
+    """A node with the limits that are promised, and a clock of its own."""
+    with receiving_node(tmp_path / "archive", clock=seconds) as running:
+        yield running
+
+
+def outcomes(node: ReceivingNode) -> list[tuple[object, object]]:
+    """Outcome and code of every association that has ended."""
+    return [(values["outcome"], values.get("code")) for name, values in node.events if name == "association_ended"]
+
+
+def has_received(node: ReceivingNode, count: int) -> bool:
+    """Whether the lane of the only association has taken so much content."""
+    [association] = node.server._listener.ae.active_associations
+    return bool(association.lane.received_bytes >= count)
+
+
+def test_a_handshake_that_drips_is_over_after_thirty_seconds(timed: ReceivingNode, seconds: Seconds) -> None:
+    request = an_association_request()
+    with socket.create_connection(("127.0.0.1", timed.server.port)) as connection:
+        seconds.await_look()
+        for at in range(24):
+            connection.sendall(request[at : at + 1])
+            seconds.now_s += 1
+        seconds.await_look()
+        assert outcomes(timed) == []
+        seconds.now_s += 6
+        assert closes_after(connection, 10) < 10
+    eventually(lambda: has_nothing_open(timed), timeout_s=10)
+    assert outcomes(timed) == [("never accepted", "association.stalled")]
+
+
+def test_a_handshake_that_takes_its_time_is_accepted(timed: ReceivingNode, seconds: Seconds) -> None:
+    request = an_association_request()
+    with socket.create_connection(("127.0.0.1", timed.server.port)) as connection:
+        connection.sendall(request[:50])
+        seconds.await_look()
+        seconds.now_s += 24
+        seconds.await_look()
+        connection.sendall(request[50:])
+        assert connection.recv(1) == b"\x02"
+
+
+WHOLE = b"\x04\0\0\0\0"
+
+
+def dripping(control: int, content: bytes = b"x") -> bytes:
+    """A whole P-DATA-TF with next to nothing in it."""
+    return struct.pack(">BxIIBB", 4, len(content) + 6, len(content) + 2, 1, control) + content
+
+
+@pytest.mark.parametrize(
+    ("first", "drip"),
+    [(0, b""), (1, dripping(0)), (1, dripping(0, b"")), (0, dripping(COMMAND)), (1, b"\x04\0\0\0\x40\0" + bytes(30))],
+    ids=["silence", "single bytes", "empty fragments", "a command that never ends", "a PDU that never ends"],
+)
+def test_an_association_on_which_nothing_completes_is_over_after_sixty_seconds(
+    timed: ReceivingNode, seconds: Seconds, first: int, drip: bytes
+) -> None:
+    dataset = an_instance()
+    with Wire(timed.peer) as wire:
+        wire.send(*wire.store(dataset, encoded(dataset))[:first])
+        eventually(lambda: has_received(timed, first), timeout_s=10)
+        seconds.await_look()
+        for second in range(54):
+            wire.send(drip if second == 0 or drip.startswith(WHOLE) else b"")
+            seconds.now_s += 1
+        seconds.await_look()
+        assert outcomes(timed) == []
+        seconds.now_s += 6
+        assert wire.receive()[0] == 7
+    eventually(lambda: has_nothing_open(timed), timeout_s=10)
+    assert outcomes(timed) == [("aborted", "association.stalled")]
+    assert timed.files() == []
+
+
+def test_a_large_instance_over_a_slow_link_is_stored(timed: ReceivingNode, seconds: Seconds) -> None:
+    """64 KiB every ten seconds, a kibibyte less than 6.5 kB/s: 160 s for a mebibyte."""
+    dataset = an_instance(PixelData=bytes(MEBIBYTE))
+    with Wire(timed.peer) as wire:
+        pdus = wire.store(dataset, encoded(dataset))
+        received = 0
+        for at in range(0, len(pdus), 4):
+            wire.send(*pdus[at : at + 4])
+            received += sum(len(pdu) - 12 for pdu in pdus[at : at + 4])
+            eventually(lambda count=received: has_received(timed, count), timeout_s=10, every_s=0.01)
+            seconds.now_s += 10
+        assert wire.status() == 0
+    assert timed.stored(dataset.SOPInstanceUID) == encoded(dataset)
+
+
+def test_whole_messages_keep_an_association_open(timed: ReceivingNode, seconds: Seconds) -> None:
+    dataset = an_instance()
+    with Wire(timed.peer) as wire:
+        for _ in range(2):
+            wire.send(*wire.store(dataset, encoded(dataset)))
+            assert wire.status() == 0
+            seconds.await_look()
+            seconds.now_s += 50
+            seconds.await_look()
+
+
+def test_an_error_in_the_thread_that_negotiates_closes_the_connection(node: ReceivingNode) -> None:
+    """As any fault of the library, or ours, would; here its list of AE titles is broken."""
+    node.server._listener.ae._require_calling_aet = [None]
+    with socket.create_connection(("127.0.0.1", node.server.port)) as connection:
+        connection.sendall(an_association_request())
+        assert closes_after(connection, 10) < 10
+    eventually(lambda: has_nothing_open(node), timeout_s=10)
+    assert outcomes(node) == [("never accepted", "node.unexpected")]
 
 
 def test_echo_is_answered_while_fifty_hostile_connections_are_open(node: ReceivingNode) -> None:

@@ -83,7 +83,7 @@ def test_a_job_whose_version_is_no_longer_served_is_planned_again(node: Node) ->
         codes = [event.code for event in machine.history(tx, JOBS, 1) if event.code]
         events = [event.event for event in machine.history(tx, STUDIES, StudyId(1))]
     assert codes == ["model.retired"]
-    assert events[-2:] == ["retry", "plan"]
+    assert events[-3:] == ["retry", "start", "plan"]
 
 
 def test_a_version_that_is_taken_away_in_the_middle_of_an_analysis_is_the_cause(node: Node) -> None:

@@ -149,13 +149,20 @@ def test_success_warning_and_duplicate_are_delivered(tmp_path: Path, status: int
 
 @pytest.mark.parametrize(
     ("status", "retryable"),
-    [(0xA700, True), (0xA701, True), (0x0110, True), (0x0122, True), (0xA900, False), (0xC000, False)],
+    [(0xA700, True), (0xA701, True), (0x0110, True), (0xA900, False), (0xC000, False)],
 )
 def test_a_failure_says_whether_to_try_again(tmp_path: Path, status: int, retryable: bool) -> None:
     path = a_file(tmp_path, an_instance())
     with pynetdicom_scp(status) as peer, pytest.raises(PeerRefusedInstance, match=f"0x{status:04X}") as caught:
         send(peer, path)
     assert caught.value.retryable is retryable
+
+
+def test_a_class_that_the_peer_refuses_only_when_it_is_sent_is_refused_by_name(tmp_path: Path) -> None:
+    instance = an_instance()
+    with pynetdicom_scp(0x0122) as peer, pytest.raises(PeerRefusedContext) as caught:
+        send(peer, a_file(tmp_path, instance))
+    assert caught.value.sop_class_uid == instance.SOPClassUID
 
 
 def test_a_class_that_the_peer_does_not_take_is_refused(tmp_path: Path) -> None:

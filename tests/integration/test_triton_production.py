@@ -94,11 +94,15 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def a_client(url: str, models: ModelRepository, keys: Path, control: dict[str, str]) -> TritonPredictor:
+    tls = Tls(root_certificates=keys / "ca.pem", certificate_chain=keys / "node.pem", private_key=keys / "node.key")
+    return TritonPredictor(url, models, tls=tls, control=control)
+
+
 @pytest.fixture
 def known(url: str, models: ModelRepository, keys: Path) -> Iterator[TritonPredictor]:
     """A client that the server knows, once the server answers."""
-    tls = Tls(root_certificates=keys / "ca.pem", certificate_chain=keys / "node.pem", private_key=keys / "node.key")
-    client = TritonPredictor(url, models, tls=tls)
+    client = a_client(url, models, keys, {})
     eventually(lambda: _answers(client), timeout_s=60)
     yield client
     client.close()
@@ -129,8 +133,12 @@ def test_model_control_is_for_the_administrator_only(known: TritonPredictor) -> 
     known.canary("doubler", 1)
 
 
-def test_whoever_knows_the_header_may_load(known: TritonPredictor) -> None:
+def test_whoever_knows_the_header_may_load(
+    known: TritonPredictor, url: str, models: ModelRepository, keys: Path
+) -> None:
     with pytest.raises(LoadRefused, match="restricted"):
         known.load("doubler")
-    known.load("doubler", {"triton-grpc-protocol-admin": "SECRET"})
+    administrator = a_client(url, models, keys, {"triton-grpc-protocol-admin": "SECRET"})
+    administrator.load("doubler")
+    administrator.close()
     known.canary("doubler", 1)

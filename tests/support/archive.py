@@ -11,7 +11,7 @@ from typing import Any
 
 from inference.findings import ModelUse
 from pacs_node.archive.queries import studies
-from pacs_node.archive.records import NewJob
+from pacs_node.archive.records import FoundNodule, NewJob
 from pacs_node.archive.session import Database
 from pacs_node.domain.identifiers import InstanceUid, SeriesUid, StudyId, StudyUid
 from pacs_node.domain.instance import Receipt
@@ -61,6 +61,24 @@ def a_new_job(study_id: StudyId, **fields: Any) -> NewJob:
         reasons=(),
     )
     return dataclasses.replace(new, **fields)
+
+
+def a_nodule(number: int) -> FoundNodule:
+    """A nodule as the index keeps it."""
+    return FoundNodule(
+        number=number,
+        tracking_uid=f"2.25.{number}",
+        centre_lps=(1.5, -2.25, 300.125),
+        volume_mm3=523.6,
+        equivalent_diameter_mm=10.0,
+        long_axis_mm=11.5,
+        short_axis_mm=9.0,
+        mean_hu=-12.5,
+        attenuation="solid",
+        laterality=None if number == 1 else "left",
+        score=0.93,
+        malignancy=None if number == 1 else 0.25,
+    )
 
 
 def record(database: Database, *receipts: Receipt) -> int:

@@ -181,6 +181,12 @@ def _echoes(peer: scu.Peer) -> bool:
     return True
 
 
+def _destination(d: Destination) -> str:
+    address = f'url = "{d.url}"' if d.url else f'ae_title = "{d.ae_title}"\nhost = "{d.host}"\nport = {d.port}'
+    commitment = "\ncommitment = true" if d.commitment else ""
+    return f'[[destination]]\nname = "{d.name}"\n{address}\nprofile = {json.dumps(d.profile)}{commitment}'
+
+
 def _toml(folder: Path, settings: str, destinations: Sequence[Destination]) -> str:
     names = ", ".join(f'"{destination.name}"' for destination in destinations)
     tables = [
@@ -190,9 +196,6 @@ def _toml(folder: Path, settings: str, destinations: Sequence[Destination]) -> s
         "" if "[triton]" in settings else '[triton]\nmode = "onnx"\nthreads = 1',
         settings,
         "" if "[[rule]]" in settings else f'[[rule]]\nname = "chest-ct"\ndestinations = [{names}]',
-        *(
-            f'[[destination]]\nname = "{d.name}"\nae_title = "{d.ae_title}"\nhost = "{d.host}"\nport = {d.port}'
-            for d in destinations
-        ),
+        *(_destination(destination) for destination in destinations),
     ]
     return "\n\n".join(tables)

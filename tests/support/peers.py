@@ -24,6 +24,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from pacs_node.archive.files import InstanceFiles
+from pacs_node.config import PeerTls
 from pacs_node.demo.pacs import free_port
 from pacs_node.dimse import command, scp, scu
 from pacs_node.dimse.requestor import Requestor
@@ -72,14 +73,16 @@ class ReceivingNode:
 
 
 @contextmanager
-def receiving_node(root: Path, *, minimum_free_bytes: int = 0, **settings: Any) -> Iterator[ReceivingNode]:
+def receiving_node(
+    root: Path, *, minimum_free_bytes: int = 0, clock: Callable[[], float] = time.monotonic, **settings: Any
+) -> Iterator[ReceivingNode]:
     """Receive in this process until the block ends; settings are those of `scp.ScpSettings`."""
     receipts: list[Receipt] = []
     events: list[tuple[str, dict[str, Any]]] = []
     files = InstanceFiles(root, minimum_free_bytes=minimum_free_bytes)
     receiver = Receiver(files, record=receipts.extend, now=lambda: datetime.now(UTC))
     configured = scp.ScpSettings(**{"ae_title": AE_TITLE, "host": "127.0.0.1", "port": 0, **settings})
-    server = scp.serve(configured, receiver, lambda name, values: events.append((name, values)))
+    server = scp.serve(configured, receiver, lambda name, values: events.append((name, values)), clock=clock)
     try:
         yield ReceivingNode(root=root, server=server, receiver=receiver, receipts=receipts, events=events)
     finally:
@@ -113,14 +116,16 @@ def dcmtk(tool: str, *arguments: str | Path, check: bool = True) -> str:
 
 
 @contextmanager
-def storescp(folder: Path, *options: str, ae_title: str = "STORESCP", **environment: str) -> Iterator[scu.Peer]:
-    """DCMTK's storage SCP, which writes into the folder."""
+def storescp(
+    folder: Path, *options: str, ae_title: str = "STORESCP", tls: PeerTls | None = None, **environment: str
+) -> Iterator[scu.Peer]:
+    """DCMTK's storage SCP, which writes into the folder; `tls` is how to speak to it if the options switch TLS on."""
     if shutil.which("storescp") is None:
         pytest.skip("storescp of DCMTK is not installed")
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     with running(["storescp", "-aet", ae_title, *options, "-od", str(folder), str(port)], **environment):
-        peer = scu.Peer(name="storescp", ae_title=ae_title, host="127.0.0.1", port=port)
+        peer = scu.Peer(name="storescp", ae_title=ae_title, host="127.0.0.1", port=port, tls=tls)
         await_echo(peer)
         yield peer
 

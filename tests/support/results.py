@@ -25,7 +25,7 @@ from inference.measure import measure
 from inference.series import load, read_headers
 from inference.volume import BoolArray, HuArray, Volume
 from pacs_node.domain.rule import Reason
-from pacs_node.report import Document, ReportOptions, ReportRequest, ResultIdentity
+from pacs_node.report import Document, DocumentRole, ReportOptions, ReportRequest, ResultIdentity
 
 COMPOSED_AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 STUDY_UID, SERIES_UID, FRAME_UID = "1.2.826.0.1.1", "1.2.826.0.1.1.1", "1.2.826.0.1.9"
@@ -36,6 +36,7 @@ ANY_SERIES = SeriesLimits(
     minimum_slices=1,
     minimum_coverage_mm=0.0,
 )
+WITH_LUNGS = ReportOptions().objects | {DocumentRole.LUNGS}
 A_MODEL = ModelUse(role="detector", name="jnsc", version=3, sha256="ab" * 32)
 
 
@@ -118,7 +119,11 @@ def a_finding(grid: Grid, volume_hu: HuArray, mask: BoolArray, number: int) -> F
 def a_request(case: Case, **fields: Any) -> ReportRequest:
     """A request for the case; `fields` replace those of the request, `options` and `identity` included."""
     request = ReportRequest(
-        source=case.source, result=case.result, identity=an_identity(case.result.models), composed_at=COMPOSED_AT
+        source=case.source,
+        volume=Volume(volume_hu=case.volume_hu, grid=case.result.grid, frame_of_reference_uid=FRAME_UID),
+        result=case.result,
+        identity=an_identity(case.result.models),
+        composed_at=COMPOSED_AT,
     )
     return dataclasses.replace(request, **fields)
 
@@ -253,6 +258,15 @@ def real_case(paths: Sequence[Path], *, centre_lps: Point, radius_mm: float) -> 
     near = _sphere(volume.grid, centre_kji, 2.0 * radius_mm) & (volume.volume_hu > -400)
     components, _ = ndimage.label(ndimage.binary_opening(near))
     return _found(eligibility, volume, [components == components[tuple(np.rint(centre_kji).astype(int))]])
+
+
+def case_of_masks(paths: Sequence[Path], masks: Sequence[CroppedMask]) -> Case:
+    """A series on disk with these masks, on its own grid, as what was found."""
+    eligibility, volume = _loaded(paths)
+    whole = [np.zeros(volume.grid.shape_kji, bool) for _ in masks]
+    for mask, array in zip(masks, whole, strict=True):
+        array[mask.box] = mask.voxels
+    return _found(eligibility, volume, whole)
 
 
 def _loaded(paths: Sequence[Path]) -> tuple[Eligibility, Volume]:

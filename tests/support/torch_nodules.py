@@ -58,7 +58,7 @@ class BankSources(Sources):
 
     def scans(self, phantoms: Sequence[int], *, has_backgrounds: bool) -> tuple[Scan, ...]:
         """One scan if backgrounds are asked for."""
-        volume = np.full((72,) * 3, -850, np.int16)
+        volume = np.full((64,) * 3, -850, np.int16)
         volume[30:36, 30:36] = 40
         scan = Scan(
             name="scan",

@@ -32,18 +32,33 @@ def an_association_request(
 ) -> bytes:
     """An A-ASSOCIATE-RQ with one transfer syntax in each context."""
     proposed = contexts or [(str(CTImageStorage), str(ExplicitVRLittleEndian))]
-    items = _item(0x10, b"1.2.840.10008.3.1.1.1")
-    for number, (abstract, transfer) in enumerate(proposed):
-        body = bytes([2 * number + 1, 0, 0, 0]) + _item(0x30, abstract.encode()) + _item(0x40, transfer.encode())
-        items += _item(0x20, body)
-    items += _item(0x50, _item(0x51, struct.pack(">I", PDU_BYTES)) + _item(0x52, b"1.2.3.4"))
-    titles = called.encode().ljust(16) + calling.encode().ljust(16)
-    body = struct.pack(">H2x", 1) + titles + bytes(32) + items
+    offered = [a_context(2 * number + 1, abstract, transfer) for number, (abstract, transfer) in enumerate(proposed)]
+    return a_request_of(APPLICATION_CONTEXT, *offered, USER_INFORMATION, called=called, calling=calling)
+
+
+def a_request_of(
+    *items: bytes, called: str | bytes = "PULMONODE", calling: str | bytes = "CT1", version: int = 1
+) -> bytes:
+    """An A-ASSOCIATE-RQ with any items."""
+    titles = b"".join((title if isinstance(title, bytes) else title.encode()).ljust(16) for title in (called, calling))
+    body = struct.pack(">H2x", version) + titles + bytes(32) + b"".join(items)
     return struct.pack(">BxI", 1, len(body)) + body
 
 
-def _item(kind: int, content: bytes) -> bytes:
+def a_context(number: int, abstract: str, *transfers: str) -> bytes:
+    """A proposed presentation context; an empty abstract syntax is left out."""
+    syntaxes = [an_item(0x30, abstract.encode())] if abstract else []
+    syntaxes += [an_item(0x40, transfer.encode()) for transfer in transfers]
+    return an_item(0x20, bytes([number, 0, 0, 0]) + b"".join(syntaxes))
+
+
+def an_item(kind: int, content: bytes) -> bytes:
+    """An item, or an item in an item."""
     return struct.pack(">BxH", kind, len(content)) + content
+
+
+APPLICATION_CONTEXT = an_item(0x10, b"1.2.840.10008.3.1.1.1")
+USER_INFORMATION = an_item(0x50, an_item(0x51, struct.pack(">I", PDU_BYTES)) + an_item(0x52, b"1.2.3.4"))
 
 
 class Wire:
@@ -97,6 +112,16 @@ class Wire:
             assert piece, "the peer closed the connection"
             received += piece
         return received
+
+
+def answer_to(connection: socket.socket, timeout_s: float = 10) -> int | None:
+    """The type of the next PDU, None if the other end closes; TimeoutError if it does neither."""
+    connection.settimeout(timeout_s)
+    try:
+        head = connection.recv(1)
+    except ConnectionError:
+        return None
+    return head[0] if head else None
 
 
 def closes_after(connection: socket.socket, timeout_s: float) -> float:

@@ -11,14 +11,14 @@ import pytest
 
 from pacs_node.archive.queries import deliveries, jobs, machine, studies
 from pacs_node.archive.queries.machine import DELIVERIES, JOBS, Machine, Move
-from pacs_node.archive.records import FoundNodule, Job, NewJob, StoredResult
+from pacs_node.archive.records import Job, NewJob, StoredResult
 from pacs_node.archive.session import Database
 from pacs_node.domain.delivery import DeliveryEvent, DeliveryState
 from pacs_node.domain.identifiers import DeliveryId, InstanceUid, JobId
 from pacs_node.domain.job import JobEvent, JobState
 from pacs_node.domain.rule import Reason
 from pacs_node.errors import NotFound
-from tests.support.archive import STUDY, a_new_job, a_receipt, at, record
+from tests.support.archive import STUDY, a_new_job, a_nodule, a_receipt, at, record
 
 CLAIMED_AT, LEASE_UNTIL = at(2), at(60)
 
@@ -213,7 +213,7 @@ def test_the_history_says_what_happened_when_and_why(database: Database) -> None
 
 def test_findings_and_results_of_a_second_run_replace_those_of_the_first(database: Database) -> None:
     job_id = _created(database)
-    first, second = _nodule(1), _nodule(2)
+    first, second = a_nodule(1), a_nodule(2)
     seg = StoredResult(role="seg", sop_class_uid="1.2", sop_instance_uid=InstanceUid("1.2.9.1"), file_key="results/s")
     sr = StoredResult(role="sr", sop_class_uid="1.3", sop_instance_uid=InstanceUid("1.2.9.2"), file_key="results/r")
     with database.transaction() as tx:
@@ -280,20 +280,3 @@ def test_what_is_not_there_is_not_found(database: Database) -> None:
             jobs.get(tx, JobId(7))
         with pytest.raises(NotFound):
             deliveries.get(tx, DeliveryId(7))
-
-
-def _nodule(number: int) -> FoundNodule:
-    return FoundNodule(
-        number=number,
-        tracking_uid=f"2.25.{number}",
-        centre_lps=(1.5, -2.25, 300.125),
-        volume_mm3=523.6,
-        equivalent_diameter_mm=10.0,
-        long_axis_mm=11.5,
-        short_axis_mm=9.0,
-        mean_hu=-12.5,
-        attenuation="solid",
-        laterality=None if number == 1 else "left",
-        score=0.93,
-        malignancy=None if number == 1 else 0.25,
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,6 +18,8 @@ from pacs_node.domain.study import StudyEvent, StudyState
 from pacs_node.errors import InvalidTransition, NotFound
 from tests.support.archive import NOON, QUIET_S, SERIES, STUDY, a_new_job, a_receipt, at, record
 
+TO_THE_PLAN = (StudyEvent.QUIET, StudyEvent.START, StudyEvent.PLAN)
+
 
 def _study(database: Database) -> Study:
     with database.transaction() as tx:
@@ -31,8 +34,8 @@ def _move(database: Database, event: StudyEvent, seconds: float = 100) -> None:
 
 def _planned(database: Database) -> StudyId:
     record(database, a_receipt(1))
-    _move(database, StudyEvent.QUIET)
-    _move(database, StudyEvent.PLAN)
+    for event in TO_THE_PLAN:
+        _move(database, event)
     return _study(database).id
 
 
@@ -50,6 +53,12 @@ def test_the_first_instance_opens_the_study(database: Database) -> None:
     with database.transaction() as tx:
         (line,) = machine.history(tx, STUDIES, study.id)
     assert line == Event(at=at(3), event="instance", state="receiving", code=None, text=None)
+
+
+def test_what_looks_like_sql_is_text(database: Database) -> None:
+    title = "x'; DROP TABLE s"
+    record(database, dataclasses.replace(a_receipt(1), calling_ae_title=title))
+    assert _study(database).calling_ae_title == title
 
 
 def test_times_come_back_as_aware_utc(database: Database) -> None:
@@ -94,7 +103,7 @@ def test_a_study_is_quiet_when_its_settle_time_has_come_and_not_before(database:
         assert studies.quiet_studies(tx, at(1000)) == ()
 
 
-@pytest.mark.parametrize("events", [[StudyEvent.QUIET], [StudyEvent.QUIET, StudyEvent.PLAN]], ids=len)
+@pytest.mark.parametrize("events", [TO_THE_PLAN[:length] for length in (1, 2, 3)], ids=len)
 def test_a_late_instance_reopens_the_study(database: Database, events: list[StudyEvent]) -> None:
     record(database, a_receipt(1))
     for event in events:
