@@ -60,11 +60,15 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
 
 @pytest.mark.parametrize("step", MOMENTS)
 def test_all_workers_killed_in_a_step_lead_to_exactly_one_result(step: str, ward: Ward) -> None:
-    held = set(ward.pacs.held())
-    ward.node.send(ward.chest(step))
-    assert struck(ward.node, MOMENTS[step], ward.node.processes("work")), "the step was over before; nothing was tested"
-    job = the_one_job(ward.node, step)
-    assert set(ward.pacs.held()) - held == results(job)
+    for study in (f"{step}{attempt}" for attempt in range(5)):
+        held = set(ward.pacs.held())
+        ward.node.send(ward.chest(study))
+        is_struck = struck(ward.node, MOMENTS[step], ward.node.processes("work"))
+        job = the_one_job(ward.node, study)
+        assert set(ward.pacs.held()) - held == results(job)
+        if is_struck:
+            return
+    pytest.fail("the step was over before every kill; nothing was tested")
 
 
 def test_a_worker_killed_alone_leads_to_exactly_one_result(ward: Ward) -> None:
