@@ -19,7 +19,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pymatting import estimate_alpha_cf
 from scipy import ndimage
 
 from inference.volume import HuArray
@@ -82,6 +81,8 @@ def matte(grey_ji: GreyArray, trimap_ji: Trimap) -> NDArray[np.float32]:
     grey, trimap = grey_ji[box], trimap_ji[box]
     if not (trimap == UNKNOWN).any():
         return alpha
+    from pymatting import estimate_alpha_cf  # the first import on a machine compiles for most of a minute
+
     try:
         alpha[box] = estimate_alpha_cf(
             np.repeat(grey[..., None], 3, axis=-1), trimap, laplacian_kwargs={"epsilon": EPSILON, "radius": 1}
