@@ -22,6 +22,8 @@ for _name in [name for name in os.environ if name.startswith("PULMONODE_")]:
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
     os.environ[_name] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+"""Many tests start processes: the project's modules are compiled once, not for each of them."""
 
 REAL_DATA = Path(__file__).parents[1] / "../shared/data"
 
