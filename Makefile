@@ -13,7 +13,7 @@ DEVELOPMENT := .venv/.development-is-installed
 SUPPLY := .venv/supply
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test faults viewers check bench lock sbom audit
+.PHONY: help setup demo up test faults soak viewers check bench lock sbom audit
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,9 @@ test: $(DEVELOPMENT) ## run the tests, a process per core and one for those that
 
 faults: $(DEVELOPMENT) ## the promises of reliability: kills, full disks, floods, dead peers
 	@$(PYTEST) tests/faults $(ARGS)
+
+soak: $(DEVELOPMENT) ## an hour of traffic with random kills, full disks and dead peers; ARGS="--minutes 5", ARGS=--help
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 viewers: $(DEVELOPMENT) ## results in OHIF and its libraries, after npm ci --prefix tests/viewers
 	@$(PYTEST) tests/viewers $(ARGS)

@@ -1,0 +1,80 @@
+"""What is there when all is over: read from the files and the database themselves, with no code of the node."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from tests.soak.destinations import Pacs
+from tests.soak.judgement import Content, Evidence, Job
+from tests.soak.ledger import Answer, Entry
+from tests.soak.senders import dataset_of
+
+JOBS = """
+    SELECT job.id, study_instance_uid, series_instance_uid, study.id AS study_id, rule, reasons, job.created_at,
+           (SELECT count(*) FROM finding WHERE job_id = job.id) AS findings
+    FROM job JOIN study ON study.id = job.study_id
+    WHERE job.state IN ('done', 'quarantined') AND finished_at IS NOT NULL ORDER BY job.id"""
+INPUTS = """
+    SELECT sop_instance_uid, sha256 FROM instance JOIN series ON series.id = instance.series_id
+    WHERE study_id = ? AND series_instance_uid = ? AND received_at <= ?"""
+
+
+def gathered(data: Path, entries: Sequence[Entry], destinations: Iterable[Pacs]) -> Evidence:
+    """Look at the data of a node that has stopped, and at what its PACS took."""
+    acknowledged = {e for e in entries if e.answer is Answer.ACKNOWLEDGED}
+    conflicts = {e for e in entries if e.answer is Answer.CONFLICT}
+    with closing(sqlite3.connect(data / "pulmonode.sqlite")) as connection:
+        connection.row_factory = sqlite3.Row
+        indexed = connection.execute("SELECT sop_instance_uid, sha256 FROM instance")
+        return Evidence(
+            entries=tuple(entries),
+            stored=frozenset(_content(e) for e in acknowledged if _is_in(_instance(data, e), e)),
+            aside=frozenset(_content(e) for e in conflicts if _is_in(_aside(data, e), e)),
+            indexed=frozenset((uid, sha256) for uid, sha256 in indexed),
+            jobs=tuple(_job(connection, data, row) for row in connection.execute(JOBS).fetchall()),
+            taken={pacs.destination.name: pacs.taken() for pacs in destinations},
+        )
+
+
+def _content(entry: Entry) -> Content:
+    return entry.sop_instance_uid, entry.sha256
+
+
+def _instance(data: Path, entry: Entry) -> Path:
+    name = hashlib.sha256(entry.sop_instance_uid.encode()).hexdigest()
+    return data / "instances" / name[:2] / f"{name[2:]}.dcm"
+
+
+def _aside(data: Path, entry: Entry) -> Path:
+    name = hashlib.sha256(entry.sop_instance_uid.encode()).hexdigest()
+    return data / "conflicts" / f"{name}-{entry.sha256}.dcm"
+
+
+def _is_in(path: Path, entry: Entry) -> bool:
+    """Whether a file ends with the dataset that was sent, byte for byte."""
+    if not path.exists():
+        return False
+    return hashlib.sha256(path.read_bytes()[-entry.size_bytes :]).hexdigest() == entry.sha256
+
+
+def _job(connection: sqlite3.Connection, data: Path, row: sqlite3.Row) -> Job:
+    place = (row["study_id"], row["series_instance_uid"], row["created_at"])
+    results = connection.execute("SELECT sop_instance_uid, file_key FROM result WHERE job_id = ?", [row["id"]])
+    return Job(
+        id=row["id"],
+        study_instance_uid=row["study_instance_uid"],
+        rule=row["rule"],
+        inputs=frozenset((uid, sha256) for uid, sha256 in connection.execute(INPUTS, place)),
+        reasons=tuple(code for code, _ in json.loads(row["reasons"])),
+        findings=row["findings"],
+        results={uid: _hash(data / key) for uid, key in results},
+    )
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(dataset_of(path)).hexdigest() if path.exists() else ""
