@@ -45,7 +45,7 @@ check: $(DEVELOPMENT) ## everything that is checked without running the node: st
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_docs.py
 
-bench: $(DEVELOPMENT) ## measure receiving against Orthanc, DCMTK and pynetdicom, the stages of one study, and results
+bench: $(DEVELOPMENT) ## measure against peers and goals, PASS or SHORT; ARGS="receive send load queue study results" picks some
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 lock: $(DEVELOPMENT) ## write the versions that .venv has now to requirements.lock

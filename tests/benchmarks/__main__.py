@@ -1,4 +1,7 @@
-"""`make bench`: receiving, the queue, the stages of one study, and results. `ARGS=queue` measures only that."""
+"""`make bench`: every figure beside its goal, PASS or SHORT. `ARGS="receive send"` measures only those.
+
+All peers of a benchmark run in the same interleaved run; compare ratios inside one run.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import queue, receive, results, study
+from tests.benchmarks import load, queue, receive, results, send, study
+from tests.benchmarks.goals import Goal, Measured, table
 
 
 def main() -> int:
@@ -17,41 +21,40 @@ def main() -> int:
     if unknown:
         print(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
         return 2
+    goals: list[Goal] = []
     for name in wanted:
-        print(f"\n{BENCHMARKS[name]()}")
+        measured = BENCHMARKS[name]()
+        print(f"\n{measured.text}", flush=True)
+        goals += measured.goals
+    if goals:
+        print(f"\n{table(goals)}")
     return 0
 
 
-def _receive() -> str:
-    return "Received, 512 x 512 CT instances per second\n" + receive.table(receive.measure())
-
-
-def _queue() -> str:
+def _queue() -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         rows = [
             f"  {name:10} {middle:6.0f} {longest:6.0f}"
             for name, (middle, longest) in queue.measure(Path(folder)).items()
         ]
-    return "\n".join(["From queueing a step to its start, ms: median, longest", *rows])
+    return Measured(text="\n".join(["From queueing a step to its start, ms: median, longest", *rows]))
 
 
-def _study() -> str:
+def _study() -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         title, seconds = study.measure(Path(folder))
     rows = [f"  {stage:62} {value:7.2f}" for stage, value in seconds.items()]
-    return "\n".join([f"One study, seconds: {title}", *rows])
+    return Measured(text="\n".join([f"One study, seconds: {title}", *rows]))
 
 
-def _results() -> str:
-    rows = [
-        f"  {name:62} {seconds:7.2f}" + ("  TOO SLOW" if seconds >= results.FLOOR_S and name in results.OURS else "")
-        for name, seconds in results.measure().items()
-    ]
-    title = f"SEG and SR of {results.NODULES} nodules on {results.SLICES} slices, CPU seconds"
-    return "\n".join([f"{title}; the node's have to stay below {results.FLOOR_S}", *rows])
-
-
-BENCHMARKS: dict[str, Callable[[], str]] = {"receive": _receive, "queue": _queue, "study": _study, "results": _results}
+BENCHMARKS: dict[str, Callable[[], Measured]] = {
+    "receive": receive.measured,
+    "send": send.measured,
+    "load": load.measured,
+    "queue": _queue,
+    "study": _study,
+    "results": results.measured,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,40 +1,45 @@
 """Instances per second that are received by the node, Orthanc, DCMTK's storescp and pynetdicom's storescp.
 
 All receivers run at once and are measured in turn, so that the load of the machine is the same for all: compare ratios
-inside one run. The sender is the same for all (encoded bytes, PDUs as long as the receiver takes them, TCP_NODELAY).
-Node and Orthanc sync every file to disk and index it; the other two do neither.
+inside one run. Three runs: on disk, where node and Orthanc sync every file and index it and the other two do neither;
+on a memory file system, where Orthanc does not sync and syncing costs the node nothing; and from DCMTK's storescu as it
+is shipped, which waits for delayed acknowledgements. In the first two the sender is the same for all (encoded bytes,
+PDUs as long as the receiver takes them, TCP_NODELAY).
 
 Called by `make bench`.
 """
 
 from __future__ import annotations
 
-import math
 import re
 import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
 from pacs_node.demo.pacs import free_port
 from pacs_node.dimse.requestor import Requestor
 from pacs_node.dimse.scu import Peer
+from tests.benchmarks.goals import Goal, Measured
 from tests.support.instances import an_instance, encoded
-from tests.support.peers import await_echo, orthanc, running, sent, storescp
+from tests.support.peers import await_echo, dcmtk, orthanc, running, sent, storescp
 
 INSTANCES = 300
-EXPLICIT = "1.2.840.10008.1.2.1"
 SENDERS = (1, 4)
 ROUNDS = 3
 PIXELS = 512
-REFERENCE = "Orthanc, synced"
+MEMORY = Path("/dev/shm")
 
 A_NODE = """
 import sys, threading
@@ -58,56 +63,130 @@ threading.Event().wait()
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """Median over the rounds; `of_reference` is the median of the ratios to Orthanc in the same round."""
+Sending = Callable[[Peer, int, int, str], float]
+"""To a peer, from so many senders, so many instances each, under UIDs with this tag: the seconds that it took."""
 
-    receiver: str
-    senders: int
-    per_s: float
-    of_reference: float
+Seconds = dict[tuple[str, int], list[float]]
+"""Of every round, by receiver and number of senders; ratios are made inside a round."""
 
 
-def measure(instances: int = INSTANCES, rounds: int = ROUNDS) -> list[Rate]:
-    """Send 512 x 512 CT instances to every receiver, from one and from four senders, in turn."""
-    seconds: dict[tuple[str, int], list[float]] = {}
-    with TemporaryDirectory(prefix="receive-") as folder, ExitStack() as stack:
+def measured() -> Measured:
+    """All three runs, and what they are held to."""
+    on_disk = measure(Path(tempfile.gettempdir()), ON_DISK)
+    in_memory = measure(MEMORY, IN_MEMORY)
+    by_storescu = measure(MEMORY, FROM_STORESCU, sending=by_dcmtk, counts=(1,))
+    texts = [
+        "Received, 512 x 512 CT instances per second",
+        "on disk",
+        table(on_disk),
+        f"on a memory file system ({MEMORY})",
+        table(in_memory),
+        "from DCMTK's storescu as it is shipped",
+        table(by_storescu),
+    ]
+    ratios = [(on_disk, ORTHANC, 1.3, SENDERS), (in_memory, DCMTK, 0.5, SENDERS), (in_memory, ORTHANC, 3.0, SENDERS)]
+    goals = [
+        Goal(
+            what=f"received, {count} sender{'s' * (count > 1)}, {'disk' if seconds is on_disk else 'memory'}: x {peer}",
+            value=ratio(seconds, (NODE, count), (peer, count)),
+            bound=bound,
+        )
+        for seconds, peer, bound, counts in ratios
+        for count in counts
+        if (peer, count) in seconds
+    ]
+    if (DCMTK, 1) in by_storescu:
+        value = ratio(by_storescu, (NODE, 1), (DCMTK, 1))
+        goals.append(Goal(what=f"received from storescu as shipped: x {DCMTK}", value=value, bound=4.0))
+    return Measured(text="\n".join(texts), goals=tuple(goals))
+
+
+def measure(
+    place: Path,
+    receivers: Receivers,
+    *,
+    sending: Sending | None = None,
+    counts: Sequence[int] = SENDERS,
+    instances: int = INSTANCES,
+    rounds: int = ROUNDS,
+) -> Seconds:
+    """Seconds that all instances take, from so many senders to every receiver in turn.
+
+    Parameters
+    ----------
+    place : where the receivers keep what they receive
+    sending : sends to a peer; by default the senders of this module
+    """
+    seconds: Seconds = {}
+    with TemporaryDirectory(prefix="receive-", dir=place) as folder, ExitStack() as stack:
         peers = {
             name: stack.enter_context(start(Path(folder, name)))
-            for name, (program, start) in RECEIVERS.items()
+            for name, (program, start) in receivers.items()
             if shutil.which(program)
         }
-        senders = [stack.enter_context(_Sender()) for _ in range(max(SENDERS))]
+        sending = sending or stack.enter_context(_Senders(max(counts))).send
         for number in range(rounds):
-            for count in SENDERS:
+            for count in counts:
                 for name, peer in peers.items():
-                    taken_s = _sending_s(peer, senders[:count], instances // count, f"{number + 1}{count}0")
+                    taken_s = sending(peer, count, instances // count, f"{number + 1}{count}0")
                     seconds.setdefault((name, count), []).append(taken_s)
-    return [_rate(name, senders, seconds, instances) for name, senders in seconds]
+    return seconds
 
 
-def table(rates: Sequence[Rate]) -> str:
-    """The rates as text."""
-    lines = [f"{'receiver':22}{'senders':>8}{'instances/s':>13}{'x Orthanc':>11}"]
-    lines += [f"{r.receiver:22}{r.senders:8}{r.per_s:13.0f}{r.of_reference:11.2f}" for r in rates]
+def ratio(seconds: Seconds, own: tuple[str, int], other: tuple[str, int]) -> float:
+    """How many times as fast the first was; the median over the rounds."""
+    return statistics.median(o / t for t, o in zip(seconds[own], seconds[other], strict=True))
+
+
+def table(seconds: Seconds, instances: int = INSTANCES) -> str:
+    """The medians as text."""
+    lines = [f"  {'receiver':22}{'senders':>8}{'instances/s':>13}"]
+    lines += [
+        f"  {name:22}{count:8}{instances / statistics.median(taken):13.0f}" for (name, count), taken in seconds.items()
+    ]
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure and print."""
-    print(f"Receiving CT instances of {PIXELS} x {PIXELS} pixels, {INSTANCES} in each of {ROUNDS} rounds")
-    print(table(measure()))
+def by_dcmtk(peer: Peer, count: int, each: int, tag: str) -> float:
+    """Seconds that DCMTK's storescu takes for files of its own, starting included."""
+    with TemporaryDirectory(prefix="storescu-", dir=MEMORY) as folder:
+        template = _template()
+        template.file_meta = FileMetaDataset()
+        template.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        template.file_meta.MediaStorageSOPClassUID = template.SOPClassUID
+        for number in range(each):
+            template.SOPInstanceUID = _uid(f"{tag}0", number)
+            template.file_meta.MediaStorageSOPInstanceUID = template.SOPInstanceUID
+            template.save_as(Path(folder, f"{number}.dcm"), enforce_file_format=True)
+        started_s = time.monotonic()
+        dcmtk("storescu", "-aec", peer.ae_title, peer.host, str(peer.port), "+sd", folder)
+        return time.monotonic() - started_s
 
 
-def _rate(name: str, senders: int, seconds: dict[tuple[str, int], list[float]], instances: int) -> Rate:
-    own = seconds[name, senders]
-    reference = seconds.get((REFERENCE, senders), [math.nan] * len(own))
-    return Rate(
-        receiver=name,
-        senders=senders,
-        per_s=instances / statistics.median(own),
-        of_reference=statistics.median(r / o for o, r in zip(own, reference, strict=True)),
-    )
+class _Senders:
+    """Processes that send on demand, each over an association of its own."""
+
+    def __init__(self, count: int) -> None:
+        self._stack = ExitStack()
+        self._senders = [self._stack.enter_context(_Sender()) for _ in range(count)]
+
+    def __enter__(self) -> _Senders:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def send(self, peer: Peer, count: int, each: int, tag: str) -> float:
+        """Seconds from the first instance to the last answer."""
+        senders = self._senders[:count]
+        for number, sender in enumerate(senders):
+            sender.tell(peer.ae_title, peer.port, each, f"{tag}{number}")
+        assert [sender.hear() for sender in senders] == ["ready"] * len(senders)
+        started_s = time.monotonic()
+        for sender in senders:
+            sender.tell("go")
+        assert [sender.hear() for sender in senders] == ["done"] * len(senders)
+        return time.monotonic() - started_s
 
 
 class _Sender:
@@ -134,28 +213,15 @@ class _Sender:
         return self._process.stdout.readline().strip()
 
 
-def _sending_s(peer: Peer, senders: Sequence[_Sender], each: int, tag: str) -> float:
-    """Seconds from the first instance to the last answer."""
-    for number, sender in enumerate(senders):
-        sender.tell(peer.ae_title, peer.port, each, f"{tag}{number}")
-    assert [sender.hear() for sender in senders] == ["ready"] * len(senders)
-    started_s = time.monotonic()
-    for sender in senders:
-        sender.tell("go")
-    assert [sender.hear() for sender in senders] == ["done"] * len(senders)
-    return time.monotonic() - started_s
-
-
 def _send() -> None:
     """What a sender does: open an association, wait for the word, send; again until the input ends."""
-    template = an_instance(_uid("9" * 4, 0), Rows=PIXELS, Columns=PIXELS, PatientID="1")
-    template.PixelData = Random(1).randbytes(2 * PIXELS * PIXELS)
+    template = _template()
     content = bytearray(encoded(template))
     places = [found.start() for found in re.finditer(re.escape(str(template.SOPInstanceUID).encode()), content)]
     for line in sys.stdin:
         ae_title, port, count, tag = line.split()
         peer = Peer(name="receiver", ae_title=ae_title, host="127.0.0.1", port=int(port))
-        with Requestor(peer, "BENCH", [(str(template.SOPClassUID), [EXPLICIT])], 120) as association:
+        with Requestor(peer, "BENCH", [(str(template.SOPClassUID), [str(ExplicitVRLittleEndian)])], 120) as association:
             print("ready", flush=True)
             sys.stdin.readline()
             for number in range(int(count)):
@@ -164,6 +230,12 @@ def _send() -> None:
                     content[place : place + len(template.SOPInstanceUID)] = template.SOPInstanceUID.encode()
                 assert sent(association, template, memoryview(content)) == 0
             print("done", flush=True)
+
+
+def _template() -> Dataset:
+    dataset = an_instance(_uid("9" * 4, 0), Rows=PIXELS, Columns=PIXELS, PatientID="1")
+    dataset.PixelData = Random(1).randbytes(2 * PIXELS * PIXELS)
+    return dataset
 
 
 def _uid(tag: str, number: int) -> str:
@@ -181,8 +253,8 @@ def _node(folder: Path) -> Iterator[Peer]:
 
 
 @contextmanager
-def _orthanc(folder: Path) -> Iterator[Peer]:
-    settings = {"SyncStorageArea": True, "MaximumPduLength": 131072, "Plugins": []}
+def _orthanc(folder: Path, *, is_synced: bool) -> Iterator[Peer]:
+    settings = {"SyncStorageArea": is_synced, "MaximumPduLength": 131072, "Plugins": []}
     with orthanc(folder, environment={"TCP_NODELAY": "1"}, **settings) as server:
         yield server.peer
 
@@ -204,14 +276,19 @@ def _pynetdicom(folder: Path) -> Iterator[Peer]:
         yield peer
 
 
-RECEIVERS: dict[str, tuple[str, Callable[[Path], AbstractContextManager[Peer]]]] = {
-    "node, synced": (sys.executable, _node),
-    REFERENCE: ("Orthanc", _orthanc),
-    "DCMTK storescp": ("storescp", _storescp),
+Receivers = dict[str, tuple[str, Callable[[Path], AbstractContextManager[Peer]]]]
+"""Each with the program that it needs."""
+
+NODE, ORTHANC, DCMTK = "node", "Orthanc", "DCMTK storescp"
+ON_DISK: Receivers = {
+    NODE: (sys.executable, _node),
+    ORTHANC: ("Orthanc", partial(_orthanc, is_synced=True)),
+    DCMTK: ("storescp", _storescp),
     "pynetdicom storescp": (sys.executable, _pynetdicom),
 }
-"""Each with the program that it needs."""
+IN_MEMORY: Receivers = ON_DISK | {ORTHANC: ("Orthanc", partial(_orthanc, is_synced=False))}
+FROM_STORESCU: Receivers = {name: start for name, start in IN_MEMORY.items() if name in (NODE, DCMTK)}
 
 
 if __name__ == "__main__":
-    _send() if sys.argv[1:] == ["send"] else main()
+    _send()
