@@ -70,9 +70,13 @@ class Scp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settle:
-    """`[settle]`: how long a study must be quiet; `calling` overrides it per calling AE title."""
+    """`[settle]`: how long a study must be quiet; `calling` overrides it per calling AE title.
+
+    A study that has a result already must be quiet for `late_factor` times as long.
+    """
 
     quiet_s: float = 30.0
+    late_factor: float = 10.0
     calling: Mapping[str, float] = field(default_factory=dict)
 
     def quiet_for(self, calling_ae_title: str) -> float:

@@ -86,6 +86,10 @@ STUDY = {
 }
 
 
+UNDECIDED = frozenset({S.RECEIVING, S.UNCHECKED, S.CHECKING, S.SETTLED, S.PLANNING})
+"""States that a plan follows; what was planned before may not hold any more."""
+
+
 def settle_at(last_received_at: datetime, quiet_s: float) -> datetime:
     """When a study settles if nothing more arrives."""
     return last_received_at + timedelta(seconds=quiet_s)

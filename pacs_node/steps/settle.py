@@ -18,7 +18,7 @@ def settle_studies(node: Node) -> None:
     """Settle every study whose settle time has come; the times are in the database, so a restart re-arms them."""
     now = node.now()
     with node.database.transaction() as tx:
-        for study_id in studies.quiet_studies(tx, now):
+        for study_id in studies.quiet_studies(tx, now, node.config.settle.late_factor):
             event = StudyEvent.QUERY if _is_to_be_checked(tx, node, study_id, now) else StudyEvent.QUIET
             step = machine.Move(row_id=study_id, state=StudyState.RECEIVING, event=event, at=now)
             if machine.move(tx, machine.STUDIES, step):

@@ -20,7 +20,7 @@ from pacs_node.domain.study import StudyState
 from pacs_node.errors import PeerTimeout
 from pacs_node.node import Node
 from tests.integration.test_steps import logged
-from tests.support.steps import QUIET_S, Clock, all_jobs, receive, run_all, run_waiting
+from tests.support.steps import LATE_S, QUIET_S, Clock, all_jobs, receive, run_all, run_waiting
 
 QUERY = Query(ae_title="MYPACS", host="127.0.0.1", port=1, wait_s=120)
 
@@ -169,7 +169,7 @@ def test_a_late_instance_lets_the_pacs_be_asked_anew(
     receive(node, chest[:30])
     _settled(node, clock)
     receive(node, chest)
-    clock.forward(QUIET_S)
+    clock.forward(LATE_S)
     run_all(node)
     assert pacs.counts == 2
     assert _study(node).checks == 0

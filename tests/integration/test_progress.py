@@ -15,7 +15,7 @@ from pacs_node.domain.commitment import CommitmentReport, CommitmentRequest
 from pacs_node.domain.identifiers import SeriesUid, StudyId
 from pacs_node.node import Node
 from tests.support.commitment import references_to
-from tests.support.steps import PACS, QUIET_S, Clock, opened_node, receive, run_all, uid_of
+from tests.support.steps import LATE_S, PACS, QUIET_S, Clock, opened_node, receive, run_all, uid_of
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_results_that_come_back_are_not_received_and_a_newer_result_counts_too(
     results = list((committing.config.data / "results").rglob("*.dcm"))
     assert len(references_to(results)) == 2
     receive(committing, [*results, chest[39]])
-    clock.forward(QUIET_S)
+    clock.forward(LATE_S)
     run_all(committing)
     now = _progress(committing)
     assert (now.received, now.expected, now.missing, now.deliveries) == (40, None, None, 4)

@@ -39,6 +39,7 @@ from pacs_node.work.tasks import STEPS
 from tests.support.results import a_finding
 from tests.support.series import Ball, a_chest_series
 from tests.support.steps import (
+    LATE_S,
     QUIET_S,
     Clock,
     all_jobs,
@@ -118,7 +119,7 @@ def test_slices_that_come_after_the_plan_are_left_to_the_next_job(
     clock.forward(1)
     receive(any_node, chest[-5:])
     run_all(any_node)
-    clock.forward(QUIET_S)
+    clock.forward(LATE_S)
     run_all(any_node)
     first, second = all_jobs(any_node)
     assert (first.state, second.state) == (JobState.DONE, JobState.DONE)
@@ -328,7 +329,7 @@ def test_bursts_of_late_slices_while_the_first_job_runs_make_one_revision(
     STEPS[Step.PLAN](node, 1)
     STEPS[Step.ANALYSE](hooked(node, Step.ANALYSE, bursts), 1)
     run_all(node)
-    clock.forward(QUIET_S)
+    clock.forward(LATE_S)
     run_all(node)
     assert len(came) == len(late)
     made = [job for job in all_jobs(node) if results(node, job)]
@@ -336,6 +337,53 @@ def test_bursts_of_late_slices_while_the_first_job_runs_make_one_revision(
     assert [job.supersedes_job_id for job in made] == ([None] if is_settling else [None, made[0].id])
     with node.database.transaction() as tx:
         assert made[-1].input_digest == input_digest(studies.instances(tx, StudyId(1)), ())
+
+
+def test_bursts_of_late_slices_after_the_first_result_make_one_revision(
+    node: Node, clock: Clock, small_chest: list[Path]
+) -> None:
+    receive(node, small_chest[:-6])
+    clock.forward(QUIET_S)
+    run_all(node)
+    for number in range(-6, 0, 2):
+        receive(node, [small_chest[number], small_chest[number + 1]])
+        clock.forward(LATE_S - 1)
+        run_all(node)
+    clock.forward(1)
+    run_all(node)
+    first, second = all_jobs(node)
+    assert (first.state, second.state, second.supersedes_job_id) == (JobState.DONE, JobState.DONE, first.id)
+    with node.database.transaction() as tx:
+        assert second.input_digest == input_digest(studies.instances(tx, StudyId(1)), ())
+
+
+@pytest.mark.parametrize("is_changed", [True, False], ids=["slices of its series", "another series"])
+def test_a_revision_waits_for_what_comes_while_it_is_analysed(
+    node: Node, clock: Clock, chest: list[Path], tmp_path: Path, is_changed: bool
+) -> None:
+    """It is given up for one of all slices, or composed after the plan has seen that nothing of it has changed."""
+    burst = chest[-2:] if is_changed else a_chest_series(tmp_path / "other", slices=1, series="2")
+    receive(node, chest[:-4])
+    clock.forward(QUIET_S)
+    run_all(node)
+    receive(node, chest[-4:-2])
+    clock.forward(LATE_S)
+    sweep(node)
+    STEPS[Step.PLAN](node, 1)
+    came: list[Path] = []
+
+    def late() -> None:
+        if not came:
+            came.extend(burst)
+            receive(node, burst)
+
+    STEPS[Step.ANALYSE](hooked(node, Step.ANALYSE, late), 2)
+    run_all(node)
+    assert [job.state for job in all_jobs(node)] == [JobState.DONE, JobState.ANALYSED]
+    clock.forward(LATE_S)
+    run_waiting(node)
+    states = [job.state for job in all_jobs(node)]
+    assert states == [JobState.DONE, *([JobState.SUPERSEDED] if is_changed else []), JobState.DONE]
 
 
 def test_a_fault_that_nobody_foresaw_ends_in_a_report_without_its_text(
@@ -380,7 +428,7 @@ def test_an_old_result_does_not_leave_after_the_newer_one(any_node: Node, clock:
         sent.append(paths)
         if len(sent) == 1:  # while this hangs, late slices lead to a newer result, which leaves at once
             receive(any_node, chest[-5:])
-            clock.forward(QUIET_S)
+            clock.forward(LATE_S)
             run_all(slow)
             raise PeerUnreachable
 

@@ -29,6 +29,8 @@ from tests.support.instances import a_request, encoded
 
 PACS = Destination(name="pacs", ae_title="PACS", host="127.0.0.1", port=1)
 QUIET_S = 10.0
+LATE_S = 30.0
+"""For a study that has a result already."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -55,7 +57,7 @@ def opened_node(
         data=data,
         models=models,
         scp=Scp(minimum_free_bytes=0),
-        settle=Settle(quiet_s=QUIET_S),
+        settle=Settle(quiet_s=QUIET_S, late_factor=LATE_S / QUIET_S),
         rule=(Rule(name="chest-ct", destinations=names),),
         destination=destinations,
         triton=Triton(mode="onnx", threads=1),

@@ -53,6 +53,7 @@ def _revived(tx: sa.Connection, row: sa.RowMapping, at: datetime, supersedes: in
     if row["inputs_received_at"] is not None:
         tx.execute(sa.update(tables.job).where(tables.job.c.id == row["id"]).values(created_at=at))
     if row["state"] != JobState.SUPERSEDED:
+        tx.execute(sa.update(tables.job).where(tables.job.c.id == row["id"]).values(rung_at=None))  # it was held back
         return None
     event = JobEvent.REFUSE if row["reasons"] else JobEvent.RETRY
     step = Move(row_id=row["id"], state=JobState.SUPERSEDED, event=event, at=at)
@@ -84,10 +85,12 @@ def _inserted(tx: sa.Connection, new: records.NewJob, at: datetime, supersedes: 
 
 
 def claim(tx: sa.Connection, job_id: JobId, event: JobEvent, at: datetime, holder: str, until: datetime) -> bool:
-    """Take a waiting job under a lease; False if it does not wait (any more) or its time has not come."""
+    """Take a waiting job under a lease; False if it waits no more, is held back, or its time has not come."""
     job = get(tx, job_id)
     expected = {JobEvent.START: JobState.QUEUED, JobEvent.COMPOSE: JobState.ANALYSED}[event]
     if job.state is not expected or (job.next_at is not None and job.next_at > at):
+        return False
+    if tx.scalar(sa.select(urgency.is_held_back()).where(tables.job.c.id == job_id)):
         return False
     step = Move(row_id=job_id, state=job.state, event=event, at=at)
     is_mine = move(tx, JOBS, step, attempt=job.attempt + 1, lease_holder=holder, lease_until=until)

@@ -51,11 +51,23 @@ def file_keys(tx: sa.Connection) -> frozenset[str]:
     return frozenset(tx.scalars(sa.select(tables.instance.c.file_key)))
 
 
-def quiet_studies(tx: sa.Connection, now: datetime) -> tuple[StudyId, ...]:
-    """Studies whose settle time has come."""
-    table = tables.study
+def quiet_studies(tx: sa.Connection, now: datetime, late_factor: float = 1.0) -> tuple[StudyId, ...]:
+    """Studies whose settle time has come.
+
+    Parameters
+    ----------
+    late_factor : a study that has a result of these instances must be quiet for so many times as long
+    """
+    table, job = tables.study, tables.job
     due = sa.and_(table.c.state == StudyState.RECEIVING, table.c.settle_at <= now)
-    return tuple(StudyId(i) for i in tx.scalars(sa.select(table.c.id).where(due).order_by(table.c.settle_at)))
+    is_answer = sa.and_(job.c.finished_at.is_not(None), job.c.inputs_received_at.is_(None))
+    has_answer = sa.exists().where(job.c.study_id == table.c.id, is_answer)
+    query = sa.select(table.c.id, table.c.last_received_at, table.c.settle_at, has_answer)
+    return tuple(
+        StudyId(study_id)
+        for study_id, last_at, settled_at, is_late in tx.execute(query.where(due).order_by(table.c.settle_at))
+        if not is_late or last_at + late_factor * (settled_at - last_at) <= now
+    )
 
 
 def claim(tx: sa.Connection, study_id: StudyId, at: datetime, holder: str, until: datetime) -> bool:

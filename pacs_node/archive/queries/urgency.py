@@ -14,13 +14,24 @@ from pacs_node.archive.queries import deliveries
 from pacs_node.archive.queries.inserting import insert_missing
 from pacs_node.domain.delivery import DeliveryState
 from pacs_node.domain.job import JobState
+from pacs_node.domain.study import UNDECIDED
+
+
+def is_held_back() -> sa.ColumnElement[bool]:
+    """Whether a job would revise a result while its study is about to be planned anew: more of it has come.
+
+    So all that comes late, in however many bursts, is in one revision. A first result does not wait for it.
+    """
+    job, study = tables.job, tables.study.alias()
+    is_undecided = sa.exists().where(study.c.id == job.c.study_id, study.c.state.in_(UNDECIDED))
+    return sa.and_(job.c.supersedes_job_id.is_not(None), is_undecided)
 
 
 def next_job(tx: sa.Connection, state: JobState, now: datetime) -> int | None:
     """The most urgent job that is due in a state."""
     job, study, sender = tables.job, tables.study, tables.sender
     rows = job.join(study).outerjoin(sender, sender.c.calling_ae_title == study.c.calling_ae_title)
-    due = sa.and_(job.c.state == state, _is_due(job, now))
+    due = sa.and_(job.c.state == state, _is_due(job, now), ~is_held_back())
     order = (job.c.is_stat.desc(), sender.c.served_at.asc().nulls_first(), job.c.id)
     return tx.scalar(sa.select(job.c.id).select_from(rows).where(due).order_by(*order).limit(1))
 
