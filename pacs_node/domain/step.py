@@ -20,7 +20,8 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A step to be run on a row."""
+    """A step to be run on a row; `lane` is the queue of the peer that it speaks to, empty for the queue of the step."""
 
     step: Step
     row_id: int
+    lane: str = ""

@@ -1,7 +1,8 @@
 """The processes that work: a head, and Celery workers that each run one step at a time in a process forked from it.
 
 Some deliver and the others do the rest, so that destinations that hang cannot hold up an analysis. As many deliver as
-there are destinations; as each of these is sent one result at a time, none waits for another.
+there are destinations; as each of these is sent one result at a time, none waits for another. Every peer that is asked
+what it holds or keeps, or told what we keep, has a lane and a worker of its own for that (`steps.lanes`).
 
 This is not Celery's own pool: its processes share a queue and a lock, and one that is killed while it holds the lock
 stops all others for ever. Forked, because what a worker imports takes seconds and a quarter of a gigabyte.
@@ -24,6 +25,7 @@ from pacs_node.config import Config
 from pacs_node.node import build
 from pacs_node.processes.children import RESTART_S, die_with_parent
 from pacs_node.processes.starting import awaited
+from pacs_node.steps.lanes import lanes
 from pacs_node.steps.pipelines import check_rules
 from pacs_node.steps.sweep import ring_anew
 from pacs_node.work.app import DELIVERING, QUEUES, celery_app
@@ -64,8 +66,10 @@ def work(config: Config, queues: Collection[str], stop: threading.Event) -> None
 def shifts(config: Config, queues: Collection[str]) -> list[tuple[str, ...]]:
     """The queues of each worker."""
     others = tuple(sorted(set(queues) - {DELIVERING}))
-    peers = max(1, len(config.destination) + len(config.query)) if DELIVERING in queues else 0
-    return [others] * (config.work.processes if others else 0) + [(DELIVERING,)] * peers
+    working = [others] * (config.work.processes if others else 0)
+    if DELIVERING not in queues:
+        return working
+    return working + [(DELIVERING,)] * max(1, len(config.destination)) + [(lane,) for lane in lanes(config)]
 
 
 @dataclass(slots=True)

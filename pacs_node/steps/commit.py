@@ -78,7 +78,7 @@ class CommitmentDesk:
 def report_commitment(node: Node, commitment_id: CommitmentId) -> bool:
     """Report about a request that waits, on an association of our own; False if it does not wait (any more)."""
     with node.database.transaction() as tx:
-        caller = _caller(node.config, commitments.get(tx, commitment_id).calling_ae_title)
+        caller = caller_of(node.config, commitments.get(tx, commitment_id).calling_ae_title)
     return _report(node, commitment_id, lambda report: _tell(node, caller, report))
 
 
@@ -88,7 +88,8 @@ def _tell(node: Node, caller: Caller | None, report: CommitmentReport) -> None:
     node.report(caller, report)
 
 
-def _caller(config: Config, calling_ae_title: str) -> Caller | None:
+def caller_of(config: Config, calling_ae_title: str) -> Caller | None:
+    """The sender with this AE title, if the configuration says where it listens."""
     known = (caller for caller in config.scp.callers if caller.host)
     return next((caller for caller in known if caller.ae_title.strip() == calling_ae_title), None)
 

@@ -48,8 +48,7 @@ def complete_study(node: Node, study_id: StudyId) -> bool:
     with node.database.transaction() as tx:
         query = query_for(node.config, completeness.senders(tx, study_id))
         until = now + timedelta(seconds=query.timeout_s if query else 0) + SPARE
-        wait = timedelta(seconds=query.wait_s if query else 0)
-        if not completeness.claim(tx, study_id, now, holder, until, now + wait):
+        if not completeness.claim(tx, study_id, now, holder, until):
             return False
         study = studies.get(tx, study_id)
         held = _held(studies.instances(tx, study_id))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pacs_node import log
@@ -19,17 +19,18 @@ def settle_studies(node: Node) -> None:
     now = node.now()
     with node.database.transaction() as tx:
         for study_id in studies.quiet_studies(tx, now, node.config.settle.late_factor):
-            event = StudyEvent.QUERY if _is_to_be_checked(tx, node, study_id, now) else StudyEvent.QUIET
+            until = _check_until(tx, node, study_id, now)
+            event = StudyEvent.QUIET if until is None else StudyEvent.QUERY
             step = machine.Move(row_id=study_id, state=StudyState.RECEIVING, event=event, at=now)
-            if machine.move(tx, machine.STUDIES, step):
+            if machine.move(tx, machine.STUDIES, step, **({} if until is None else {"check_until": until})):
                 log.event("study_settled" if event is StudyEvent.QUIET else "study_quiet", study_id=study_id)
 
 
-def _is_to_be_checked(tx: Any, node: Node, study_id: StudyId, now: datetime) -> bool:
-    """Whether a PACS is asked first; without any in the configuration nothing has to be looked up."""
+def _check_until(tx: Any, node: Node, study_id: StudyId, now: datetime) -> datetime | None:
+    """Until when a PACS may be asked first; None if nobody is. However long the queue before it, it ends then."""
     if not node.config.query:
-        return False
-    study = studies.get(tx, study_id)
-    return query_for(node.config, completeness.senders(tx, study_id)) is not None and is_to_be_checked(
-        study.checks, study.check_until, now
-    )
+        return None
+    study, query = studies.get(tx, study_id), query_for(node.config, completeness.senders(tx, study_id))
+    if query is None or not is_to_be_checked(study.checks, study.check_until, now):
+        return None
+    return study.check_until or now + timedelta(seconds=query.wait_s)

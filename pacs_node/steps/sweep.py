@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 from pacs_node import log
 from pacs_node.archive.queries import deliveries, machine
@@ -17,6 +18,7 @@ from pacs_node.domain.job import JobEvent, JobState
 from pacs_node.domain.step import Call, Step
 from pacs_node.domain.study import StudyEvent, StudyState
 from pacs_node.node import Node
+from pacs_node.steps.lanes import lane_of
 from pacs_node.steps.lease import Fate, fate_of
 from pacs_node.steps.settle import settle_studies
 
@@ -69,9 +71,13 @@ def waiting(node: Node) -> tuple[Call, ...]:
     with node.database.transaction() as tx:
         for states, steps in _WAITING:
             due = machine.ring_due(tx, states, tuple(steps), now, now - RING_AGAIN)
-            calls += [Call(step=step, row_id=i) for i, state in due for at, step in steps.items() if at == state]
+            calls += [_call(tx, node, step, i) for i, state in due for at, step in steps.items() if at == state]
         calls += [Call(step=Step.DELIVER, row_id=i) for i in deliveries.ring_due(tx, now, now - RING_AGAIN)]
     return tuple(calls)
+
+
+def _call(tx: Any, node: Node, step: Step, row_id: int) -> Call:
+    return Call(step=step, row_id=row_id, lane=lane_of(tx, node.config, step, row_id))
 
 
 def ring_anew(node: Node) -> None:

@@ -25,7 +25,8 @@ QUEUES = {
 }
 """The queue of each step, so that each kind of work can have its own workers."""
 DELIVERING = QUEUES[Step.DELIVER]
-"""The queue that always has its own: who waits for destinations must not hold up who analyses."""
+"""The queue that always has its own: who waits for destinations must not hold up who analyses. What else is to be said
+to peers has a lane for each of them (`steps.lanes`); this queue has only what is left."""
 
 GRACE_S = 60
 """A step whose time is up ends its own process; one that cannot even do that is ended by the kernel so much later."""
@@ -67,7 +68,9 @@ def ring(app: Celery, calls: tuple[Call, ...]) -> None:
     """
     try:
         for call in calls:
-            app.send_task(f"pulmonode.{call.step}", args=[call.row_id], retry=False)
+            app.send_task(
+                f"pulmonode.{call.step}", args=[call.row_id], queue=call.lane or QUEUES[call.step], retry=False
+            )
     except (OperationalError, OSError) as error:
         raise BrokerUnavailable from error
 

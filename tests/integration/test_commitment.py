@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,12 @@ from pacs_node.dimse.requestor import Requestor
 from pacs_node.domain.commitment import Asker as Sender
 from pacs_node.domain.commitment import CommitmentReport, CommitmentRequest, CommitmentState, Reference
 from pacs_node.domain.identifiers import CommitmentId
-from pacs_node.domain.step import Call, Step
+from pacs_node.domain.step import Step
 from pacs_node.errors import PeerTimeout, PeerUnreachable, TransactionDuplicate
 from pacs_node.node import Node
+from pacs_node.processes.work import shifts
 from pacs_node.steps.commit import OWN_TURN, CommitmentDesk, report_commitment
+from pacs_node.steps.lanes import lanes
 from pacs_node.steps.receive import Receiver
 from pacs_node.steps.sweep import sweep
 from tests.support.commitment import (
@@ -247,9 +250,25 @@ def test_the_association_of_the_sender_goes_first_and_an_own_one_follows_at_once
     desk.close()
     row = _row(reachable)
     assert (row.state, row.next_at) == (CommitmentState.PENDING, reachable.now())
-    assert sweep(reachable) == (Call(step=Step.REPORT, row_id=1),)
+    assert [(call.step, call.row_id) for call in sweep(reachable)] == [(Step.REPORT, 1)]
     assert report_commitment(reachable, row.id)
     assert told == ["theirs", "own"]
+
+
+def test_a_sender_that_asked_for_hundreds_of_reports_has_a_worker_of_its_own(node: Node, clock: Clock) -> None:
+    """And so has every other peer: whatever waits for the one, waits in nobody else's queue."""
+    reachable = _reachable(node)
+    for number in range(200):
+        _requested(reachable, (ABSENT,), f"2.25.{number}")
+    others = dataclasses.replace(CT1, calling_ae_title="CT2")
+    with node.database.transaction() as tx:
+        asked = CommitmentRequest(transaction_uid=TRANSACTION, references=(ABSENT,))
+        commitments.request(tx, asked, others, node.now(), node.now() + OWN_TURN)
+    clock.forward(OWN_TURN.total_seconds())
+    queues = Counter(call.lane for call in sweep(reachable))
+    (lane,) = lanes(reachable.config)
+    assert queues == {lane: 200, "": 1}
+    assert shifts(reachable.config, ["deliver"]) == [("deliver",), (lane,)]
 
 
 def test_whoever_dies_before_the_sender_is_told_another_worker_tells_it(node: Node, clock: Clock) -> None:
@@ -258,7 +277,7 @@ def test_whoever_dies_before_the_sender_is_told_another_worker_tells_it(node: No
     commitment_id = _requested(reachable, (ABSENT,))
     assert sweep(reachable) == ()
     clock.forward(OWN_TURN.total_seconds())
-    assert sweep(reachable) == (Call(step=Step.REPORT, row_id=commitment_id),)
+    assert [(call.step, call.row_id) for call in sweep(reachable)] == [(Step.REPORT, commitment_id)]
     assert report_commitment(reachable, commitment_id)
     assert not report_commitment(reachable, commitment_id)
     assert [report.failed[0].reason for report in told] == [0x0112]

@@ -21,21 +21,13 @@ def senders(tx: sa.Connection, study_id: StudyId) -> tuple[str, ...]:
     return tuple(sorted(tx.scalars(query)))
 
 
-def claim(
-    tx: sa.Connection, study_id: StudyId, at: datetime, holder: str, until: datetime, check_until: datetime
-) -> bool:
-    """Take a quiet study under a lease in order to compare it; False if its turn has not come, or is over.
-
-    Parameters
-    ----------
-    check_until : when comparing has to end, if this is the first time
-    """
+def claim(tx: sa.Connection, study_id: StudyId, at: datetime, holder: str, until: datetime) -> bool:
+    """Take a quiet study under a lease in order to compare it; False if its turn has not come, or is over."""
     study = studies.get(tx, study_id)
     if study.state is not StudyState.UNCHECKED or (study.next_at is not None and study.next_at > at):
         return False
     step = Move(row_id=study_id, state=study.state, event=StudyEvent.CHECK, at=at)
-    values = {"checks": study.checks + 1, "check_until": study.check_until or check_until}
-    return move(tx, STUDIES, step, lease_holder=holder, lease_until=until, **values)
+    return move(tx, STUDIES, step, lease_holder=holder, lease_until=until, checks=study.checks + 1)
 
 
 def hasten(tx: sa.Connection, study_id: StudyId, at: datetime) -> None:

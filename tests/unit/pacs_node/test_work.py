@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from pacs_node.config import Config, Destination, Limits, Queue
-from pacs_node.domain.step import Step
+from pacs_node.config import Caller, Config, Destination, Limits, Query, Queue, Scp
+from pacs_node.domain.step import Call, Step
 from pacs_node.processes.work import ALL_QUEUES, shifts
-from pacs_node.work.app import celery_app, time_limit_s
+from pacs_node.steps.lanes import lanes
+from pacs_node.work.app import celery_app, ring, time_limit_s
 
 PACS = Destination(name="pacs", ae_title="PACS", host="h", port=104)
 A_STUCK_STEP = """
@@ -33,6 +35,34 @@ def test_every_queue_has_its_workers_and_every_destination_one_that_delivers(cou
     config = Config(destination=(PACS,) * count)
     others = tuple(sorted(ALL_QUEUES - {"deliver"}))
     assert shifts(config, ALL_QUEUES) == [others] * config.work.processes + [("deliver",)] * expected
+
+
+def test_every_peer_that_is_asked_or_told_something_has_a_worker_of_its_own_for_that() -> None:
+    asked = dataclasses.replace(PACS, name="asked", commitment=True)
+    callers = (Caller(ae_title="CT1", host="ct1", port=104), Caller(ae_title="CT2"))
+    queries = tuple(Query(ae_title="PACS", host=host, port=104) for host in ("h", "other"))
+    config = Config(destination=(PACS, asked), scp=Scp(callers=callers), query=queries)
+    served = shifts(config, ["deliver"])
+    assert served[:2] == [("deliver",)] * 2
+    assert len(set(served[2:])) == 4, "one for CT1, one for the destination, one for each PACS that is queried"
+    assert all(len(queues) == 1 for queues in served)
+
+
+def test_the_same_peer_under_two_names_has_one_worker() -> None:
+    twice = tuple(dataclasses.replace(PACS, name=name, commitment=True) for name in "ab")
+    assert len(lanes(Config(destination=twice))) == 1
+
+
+def test_a_message_goes_to_the_lane_of_its_peer() -> None:
+    app = celery_app(Config(queue=Queue(broker_url="memory://")))
+    ring(app, (Call(step=Step.REPORT, row_id=7, lane="deliver-commit-1"), Call(step=Step.DELIVER, row_id=8)))
+    with app.connection_for_read() as connection:
+        channel = connection.default_channel
+        found = {name: channel.basic_get(name) for name in ("deliver-commit-1", "deliver")}
+    assert {name: message.headers["task"] for name, message in found.items()} == {
+        "deliver-commit-1": "pulmonode.report",
+        "deliver": "pulmonode.deliver",
+    }
 
 
 @pytest.mark.parametrize(("queue", "expected"), [("gpu", [("gpu",)] * 2), ("deliver", [("deliver",)])])
