@@ -33,7 +33,8 @@ from tests.soak.destinations import Pacs, pacs
 from tests.soak.evidence import gathered
 from tests.soak.faults import FaultMaker
 from tests.soak.judgement import Judgement, judge
-from tests.soak.keeping import Disk, Keeper, small_disk, write_settings
+from tests.soak.keeping import Keeper, small_disk, write_settings
+from tests.soak.schedule import Stream
 from tests.soak.senders import Sender, Traffic
 from tests.soak.watching import Watcher
 
@@ -54,7 +55,6 @@ As root the data of the node is on a small file system in memory, which runs ful
 Senders wait while many studies wait: a slow machine has fewer studies, not later ones. Ctrl-C ends the traffic early.
 """
 DISK_BYTES, DISK_BYTES_PER_MINUTE = 1 << 30, 50 << 20
-FULL_ENOUGH = 0.85
 LAST_WORDS_S = 180.0
 """What senders have begun they may end for so long."""
 LOOK_S = 2.5
@@ -91,7 +91,7 @@ def _soak(options: argparse.Namespace, out: Path, console: Console) -> tuple[rep
         keeper = Keeper(out / "node")
         watcher = Watcher(out / "timeline.csv", keeper, book, disk)
         faults = FaultMaker(keeper, disk, both, out / "faults.jsonl", options.seed, 60 * options.minutes)
-        traffic = _traffic(options, keeper, book, watcher, both[0], disk)
+        traffic = _traffic(options, keeper, book, watcher, faults, both[0])
         screen = Screen(console, book, watcher, faults, traffic)
         _live(options, traffic, faults, screen)
         rested_s = time.monotonic()
@@ -124,11 +124,12 @@ def _soak(options: argparse.Namespace, out: Path, console: Console) -> tuple[rep
 
 
 def _traffic(
-    options: argparse.Namespace, keeper: Keeper, book: ledger.Ledger, watcher: Watcher, held: Pacs, disk: Disk | None
+    options: argparse.Namespace, keeper: Keeper, book: ledger.Ledger, watcher: Watcher, faults: FaultMaker, held: Pacs
 ) -> Traffic:
     def may_send() -> bool:
-        has_room = disk is None or disk.used_fraction < FULL_ENOUGH
-        return has_room and watcher.waiting is not None and watcher.waiting < options.waiting
+        """Little waits, or the disk is full, which only those who send see."""
+        is_free = watcher.waiting is not None and watcher.waiting < options.waiting
+        return watcher.has_room and (is_free or Stream.DISK in faults.present)
 
     def result(rng: Random) -> Path | None:
         return rng.choice(held.files() or [None])

@@ -24,9 +24,10 @@ KILLED: Mapping[Kind, Collection[str]] = {
     Kind.WORKER_KILLED: ("work",),
     Kind.HEAD_KILLED: ("head",),
     Kind.TRITON_KILLED: ("Triton",),
+    Kind.MODEL_KILLED: ("Triton",),
     Kind.NODE_KILLED: ("serve", "work", "head", "Triton"),
 }
-"""Which parts of the node die."""
+"""Which parts of the node die, or of which one process below them does."""
 
 
 class FaultMaker:
@@ -100,19 +101,18 @@ class FaultMaker:
             return lambda: disk.leave(left), disk.mend
         if fault.kind is Kind.TRITON_STOPPED:
             return lambda: self._signalled(("Triton",), SIGSTOP), lambda: self._signalled(("Triton",), SIGCONT)
-        is_one = fault.kind is Kind.WORKER_KILLED
+        is_one = fault.kind in (Kind.WORKER_KILLED, Kind.MODEL_KILLED)
         return lambda: self._signalled(KILLED[fault.kind], SIGKILL, is_one=is_one), lambda: None
 
     def _signalled(self, parts: Collection[str], number: int, *, is_one: bool = False) -> bool:
-        """Send a signal to these parts of the node, or to one worker that is not their head; whether any was there."""
+        """Send a signal to these parts of the node, or to one of the processes below them; whether any was there."""
         victims = []
         for process in self._keeper.processes():
             with suppress(psutil.Error):
                 if part_of(process) in parts:
                     victims.append(process)
         if is_one:
-            pids = {process.pid for process in victims}
-            below = [process for process in victims if process.ppid() in pids]
+            below = [process for process in victims[1:] if process.ppid() == victims[0].pid]
             victims = [self._rng.choice(below)] if below else []
         for process in victims:
             with suppress(psutil.Error):

@@ -89,11 +89,11 @@ class Keeper:
 
 
 def part_of(process: psutil.Process) -> str:
-    """Which part of the node a process belongs to; raises psutil.Error."""
+    """Which part of the node a process belongs to, decoders to the workers; raises psutil.Error."""
     arguments = process.cmdline()
     if any("triton" in Path(argument).name for argument in arguments[:1]):
         return "Triton"
-    return next((verb for verb in ("serve", "work") if verb in arguments), "head")
+    return next((part for verb, part in (("up", "head"), ("serve", "serve")) if verb in arguments), "work")
 
 
 def asked(data: Path, query: str) -> int | None:

@@ -15,6 +15,12 @@ from tests.soak.judgement import Judgement
 from tests.soak.watching import PARTS
 
 COLOURS = {"kills": "tab:red", "disk": "tab:purple", "PACS": "tab:blue", "second PACS": "tab:cyan"}
+LINES = {
+    "studies": "studies acknowledged",
+    "finished": "studies with a result",
+    "delivered": "deliveries made, to two PACS",
+    "waiting": "studies that wait",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,19 +128,19 @@ def draw(rows: list[dict[str, float]], faults: list[dict[str, object]], path: Pa
         for part in PARTS:
             axes.plot(minutes, [row[f"{what} {part}"] for row in rows], label=part, linewidth=0.8)
         axes.plot(minutes, [_all(row, what) for row in rows], "k", label="all", linewidth=1.2)
-    for what in ("studies", "finished", "delivered", "waiting"):
-        below.plot(minutes, [row[what] for row in rows], label=what, linewidth=1)
+    for what, label in LINES.items():
+        below.plot(minutes, [row[what] for row in rows], label=label, linewidth=1)
     above.set_ylabel("resident memory, MiB")
     middle.set_ylabel("open descriptors")
-    below.set_ylabel("studies, results delivered")
+    below.set_ylabel("number")
     below.set_xlabel("minutes")
     for axes in (above, middle, below):
         for stream, colour in COLOURS.items():
             at = [float(str(fault["at_s"])) / 60 for fault in faults if fault["stream"] == stream]
-            axes.vlines(at, 0, 0.04, colour, transform=axes.get_xaxis_transform(), label=f"fault: {stream}")
+            axes.vlines(at, 0, 0.04, colour, transform=axes.get_xaxis_transform(), label=f"{stream}")
         axes.grid(alpha=0.3)
-    above.legend(fontsize="small", ncols=3, loc="upper right")
-    below.legend(fontsize="small", loc="upper left")
+    figure.legend(*above.get_legend_handles_labels(), loc="outside upper center", ncols=9, fontsize="small")
+    below.legend(below.lines, [str(line.get_label()) for line in below.lines], fontsize="small", loc="upper left")
     figure.savefig(path, dpi=110)
 
 

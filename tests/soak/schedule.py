@@ -35,6 +35,7 @@ class Kind(StrEnum):
     NODE_KILLED = "everything killed"
     TRITON_KILLED = "Triton killed"
     TRITON_STOPPED = "Triton stopped"
+    MODEL_KILLED = "a model in Triton killed"
     DISK_LOW = "disk below the watermark"
     DISK_FULL = "disk without a byte"
     DEAD = "dead"
@@ -74,6 +75,7 @@ STREAMS: Mapping[Stream, Habitat] = {
             Kind.NODE_KILLED: (2, NOW),
             Kind.TRITON_KILLED: (2, NOW),
             Kind.TRITON_STOPPED: (1, (5, 90)),
+            Kind.MODEL_KILLED: (1, NOW),
         },
     ),
     Stream.DISK: Habitat(

@@ -23,6 +23,7 @@ COLUMNS = (
 FINISHED = "SELECT count(DISTINCT study_id) FROM job WHERE state IN ('done', 'quarantined')"
 DELIVERED = "SELECT count(*) FROM delivery WHERE state IN ('delivered', 'superseded')"
 EVERY_S = 2.0
+FULL_ENOUGH = 0.85
 
 
 class Watcher:
@@ -43,6 +44,11 @@ class Watcher:
         self.finished: int | None = None
         self._thread = threading.Thread(target=self._run, args=[path], name="watcher", daemon=True)
         self._thread.start()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the disk is large enough for more studies, while it is not made full."""
+        return self._disk is None or self._disk.used_fraction < FULL_ENOUGH
 
     def close(self) -> None:
         """Look no more."""
