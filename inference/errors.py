@@ -2,6 +2,7 @@
 
     InferenceError
     |- SeriesUnreadable      series.unreadable     permanent
+    |- SeriesInaccessible    series.inaccessible   retryable: the disk fails, not the file
     |- DecoderStopped        series.decoder-stopped permanent
     |- SeriesIneligible      series.ineligible     permanent (carries its reasons)
     |- LungsNotFound         series.no-lungs       permanent
@@ -41,6 +42,13 @@ class SeriesUnreadable(InferenceError):
     """An instance of the series cannot be read or decoded."""
 
     code = "series.unreadable"
+
+
+class SeriesInaccessible(InferenceError):
+    """The disk does not give a file of the series; look at its log and cables."""
+
+    code = "series.inaccessible"
+    retryable = True
 
 
 class DecoderStopped(InferenceError):

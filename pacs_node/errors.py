@@ -104,7 +104,7 @@ class StorageFull(NodeError):
 
 
 class StorageFailed(NodeError):
-    """The archive could not write to its disk."""
+    """The archive could not use its disk."""
 
     code = "storage.failed"
     retryable = True

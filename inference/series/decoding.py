@@ -15,7 +15,7 @@ from pydicom.encaps import generate_frames
 
 from inference.errors import SeriesUnreadable
 from inference.series.codec import PLUGINS, UNDECODABLE, Coding
-from inference.series.files import open_instance, skip
+from inference.series.files import disk_errors, open_instance, skip
 from inference.series.guard import Decoder, StoredArray
 from inference.series.limits import CODESTREAM_BYTES, CODESTREAM_RATIO
 from inference.series.slices import PixelLayout, SliceHeader
@@ -43,13 +43,15 @@ def stored_frames(instance: SliceHeader, layout: PixelLayout, decoder: Decoder) 
     Raises
     ------
     SeriesUnreadable : the file is gone, cut short or broken, or a frame is not of the size that the header says
+    SeriesInaccessible : the disk fails
     DecoderStopped : see `inference.series.guard`
     """
     try:
-        if instance.transfer_syntax_uid in NATIVE:
-            yield from _native_frames(instance, layout)
-        else:
-            yield from _decoded_frames(instance, layout, decoder)
+        with disk_errors():
+            if instance.transfer_syntax_uid in NATIVE:
+                yield from _native_frames(instance, layout)
+            else:
+                yield from _decoded_frames(instance, layout, decoder)
     except UNDECODABLE as error:
         raise SeriesUnreadable(f"the pixels of an instance cannot be decoded ({type(error).__name__})") from error
 

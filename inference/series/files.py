@@ -5,12 +5,15 @@ Called from `inference.series.head` and `inference.series.decoding`; `find_files
 
 from __future__ import annotations
 
+import errno
 import io
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from inference.errors import SeriesUnreadable
+from inference.errors import SeriesInaccessible, SeriesUnreadable
 
 PREAMBLE_BYTES = 128
 MAGIC = b"DICM"
@@ -76,17 +79,39 @@ def open_instance(path: Path) -> BinaryIO:
     Raises
     ------
     SeriesUnreadable : it is missing; when it is read, also: it is deflated and broken
+    SeriesInaccessible : the disk fails
     """
-    try:
+    with disk_errors():
         file = path.open("rb")
-    except OSError as error:
-        raise SeriesUnreadable("a file of the series is missing or cannot be opened") from error
-    meta = _meta(file)
+        try:
+            meta = _meta(file)
+        except OSError:
+            file.close()
+            raise
     if any(_uid_element(_TRANSFER_SYNTAX, uid) in meta for uid in DEFLATED):
         file.seek(_META_START + len(meta))
         return InflatedInstance(file)
     file.seek(0)
     return file
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Tell a disk that fails, which may pass, from what is wrong with a file.
+
+    Raises
+    ------
+    SeriesUnreadable : a file is missing
+    SeriesInaccessible : it is there, and the disk does not give it
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise SeriesUnreadable("a file of the series is missing") from error
+    except OSError as error:
+        if error.errno in (None, errno.EINVAL):  # not of the disk: the content asked for what files do not offer
+            raise
+        raise SeriesInaccessible from error
 
 
 def skip(file: BinaryIO, count: int) -> None:

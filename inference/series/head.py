@@ -16,7 +16,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from inference.errors import SeriesUnreadable
-from inference.series.files import MAGIC, PREAMBLE_BYTES, open_instance
+from inference.series.files import MAGIC, PREAMBLE_BYTES, disk_errors, open_instance
 from inference.series.limits import MAX_DEPTH, MAX_ELEMENTS, MAX_HEADER_BYTES, MAX_TEXT_BYTES, Excess
 
 CHUNK_BYTES = 2**16
@@ -65,8 +65,9 @@ def read_head(path: Path) -> Head:
     Raises
     ------
     SeriesUnreadable : the file is missing, is not DICOM, or deflated and broken
+    SeriesInaccessible : the disk fails
     """
-    with open_instance(path) as file:
+    with open_instance(path) as file, disk_errors():
         return head_of(file)
 
 

@@ -6,6 +6,7 @@ Called from `pacs_node.steps.plan`, `pulmonode rule explain` and `pulmonode seri
 from __future__ import annotations
 
 import io
+import os
 import struct
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from pydicom.tag import Tag
 
 from inference.errors import SeriesUnreadable
 from inference.series.attributes import Attributes
-from inference.series.files import DEFLATED, InflatedInstance, open_instance
+from inference.series.files import DEFLATED, InflatedInstance, disk_errors, open_instance
 from inference.series.frames import Place, frames_of, slices_of
 from inference.series.head import head_of
 from inference.series.slices import SeriesHeader, SliceHeader, most_common
@@ -65,6 +66,7 @@ def read_headers(paths: Sequence[Path]) -> tuple[SeriesHeader, ...]:
     Raises
     ------
     SeriesUnreadable : a file is missing or is not DICOM; odd values do not raise, see `inference.series.slices`
+    SeriesInaccessible : the disk fails
     """
     series: dict[tuple[str, str], list[_Instance]] = defaultdict(list)
     for path in paths:
@@ -74,9 +76,10 @@ def read_headers(paths: Sequence[Path]) -> tuple[SeriesHeader, ...]:
 
 
 def _read_instance(path: Path) -> _Instance:
-    with open_instance(path) as file:
+    with open_instance(path) as file, disk_errors():
         head = head_of(file)
         is_inflated = isinstance(file, InflatedInstance)
+        length_bytes = None if is_inflated else os.fstat(file.fileno()).st_size
     try:
         dataset = dcmread(io.BytesIO(head.content), specific_tags=TAGS)
     except NOT_DICOM as error:
@@ -84,7 +87,6 @@ def _read_instance(path: Path) -> _Instance:
     top = Attributes(dataset)
     frames = frames_of(top)
     syntax = DEFLATED[0] if is_inflated else str(dataset.file_meta.get("TransferSyntaxUID", ""))
-    length_bytes = None if is_inflated else path.stat().st_size
     place = Place(path=path, syntax=syntax, head=head, length_bytes=length_bytes)
     return _Instance(top=top, frame=frames[0], slices=slices_of(place, frames))
 

@@ -28,6 +28,7 @@ from pacs_node.errors import (
     PeerTimeout,
     PeerTlsFailed,
     PeerUnreachable,
+    StorageFailed,
 )
 from pacs_node.tls import ADVICE, client_context, fault_of
 
@@ -64,6 +65,7 @@ def store(server: Server, paths: Sequence[Path]) -> None:
     PeerRefusedContext : the server does not take this SOP class
     PeerRefusedInstance : the server refused an instance; those before it are stored
     InstanceUnreadable : a file is not DICOM
+    StorageFailed : a file cannot be read
     """
     with _pool(server) as pool:
         for path in paths:
@@ -86,6 +88,11 @@ def reach(server: Server) -> None:
 def _store(server: Server, pool: urllib3.PoolManager, path: Path) -> None:
     try:
         content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InstanceUnreadable("a file to be sent is gone") from error
+    except OSError as error:
+        raise StorageFailed("the disk does not give a file to be sent") from error
+    try:
         ours = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True)
         named = (str(ours.SOPClassUID), str(ours.SOPInstanceUID))
     except _UNREADABLE as error:

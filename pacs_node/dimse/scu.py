@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from pacs_node.errors import (
     PeerRefusedContext,
     PeerRefusedInstance,
     PeerUnreachable,
+    StorageFailed,
 )
 
 __all__ = ["EchoReport", "Peer", "Sent", "echo", "store"]
@@ -104,6 +106,7 @@ def store(peer: Peer, paths: Sequence[Path], *, calling_ae_title: str, timeout_s
     PeerRefusedContext : the peer does not take this SOP class in any transfer syntax that we can write
     PeerRefusedInstance : the peer answered with a failure; what was sent before is delivered
     InstanceUnreadable : a file is not DICOM
+    StorageFailed : a file cannot be read
     """
     files = [_read(path) for path in paths]
     if not files:
@@ -135,7 +138,11 @@ def _read(path: Path) -> _File:
             transfer_syntax_uid=str(meta.TransferSyntaxUID),
             dataset_at=_GROUP_2_AT + meta.FileMetaInformationGroupLength,
         )
-    except (InvalidDicomError, AttributeError, ValueError, EOFError, OSError) as error:
+    except FileNotFoundError as error:
+        raise InstanceUnreadable("a file to be sent is gone") from error
+    except OSError as error:
+        raise StorageFailed("the disk does not give a file to be sent") from error
+    except (InvalidDicomError, AttributeError, ValueError, EOFError) as error:
         raise InstanceUnreadable("a file to be sent cannot be read as DICOM") from error
 
 
@@ -177,15 +184,19 @@ def _chosen(association: Requestor, file: _File) -> tuple[int, str]:
 
 def _dataset(file: _File, transfer_syntax_uid: str) -> bytes | memoryview:
     try:
-        if transfer_syntax_uid == file.transfer_syntax_uid:
-            return memoryview(file.path.read_bytes())[file.dataset_at :]
-        return _converted(file.path, transfer_syntax_uid)
+        content = file.path.read_bytes()
+    except OSError as error:
+        raise StorageFailed("the disk does not give a file to be sent") from error
+    if transfer_syntax_uid == file.transfer_syntax_uid:
+        return memoryview(content)[file.dataset_at :]
+    try:
+        return _converted(content, transfer_syntax_uid)
     except (InvalidDicomError, AttributeError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
         raise InstanceUnreadable("a file to be sent cannot be read or decompressed") from error
 
 
-def _converted(path: Path, transfer_syntax_uid: str) -> bytes:
-    dataset = pydicom.dcmread(path)
+def _converted(content: bytes, transfer_syntax_uid: str) -> bytes:
+    dataset = pydicom.dcmread(io.BytesIO(content))
     if dataset.file_meta.TransferSyntaxUID.is_compressed and "PixelData" in dataset:
         dataset.decompress(generate_instance_uid=False)
     encoded = DicomBytesIO()

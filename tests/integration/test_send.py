@@ -24,6 +24,7 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import Verification
 
 from pacs_node.demo.pacs import free_port
+from pacs_node.dicomweb import stow
 from pacs_node.dimse import pacs, scu
 from pacs_node.errors import (
     InstanceUnreadable,
@@ -33,6 +34,7 @@ from pacs_node.errors import (
     PeerRefusedInstance,
     PeerTimeout,
     PeerUnreachable,
+    StorageFailed,
 )
 from tests.support.instances import a_file, an_instance
 from tests.support.peers import dcmtk, orthanc, scripted, storescp
@@ -348,3 +350,19 @@ def test_a_release_that_is_not_answered_does_not_undo_the_delivery(tmp_path: Pat
 
     with scripted(script) as peer:
         assert [item.status for item in send(peer, path)] == [0]
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        lambda path: send(scu.Peer(name="p", ae_title="P", host="127.0.0.1", port=1), path),
+        lambda path: stow.store(stow.Server(url="http://127.0.0.1:1"), [path]),
+    ],
+    ids=["C-STORE", "STOW-RS"],
+)
+def test_a_result_that_the_disk_does_not_give_may_be_sent_later(store: Callable[[Path], object]) -> None:
+    with pytest.raises(StorageFailed) as failed:
+        store(Path("/proc/self/mem"))  # which can be opened, and is an I/O error to whoever reads it
+    assert failed.value.retryable
+    with pytest.raises(InstanceUnreadable):
+        store(Path("/proc/self/gone"))

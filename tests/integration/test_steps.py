@@ -421,6 +421,31 @@ def test_a_series_that_cannot_be_read_does_not_keep_the_others_waiting(
     assert [reason.code for reason in decided[held.series_instance_uid].reasons] == ["series.unreadable"]
 
 
+@pytest.mark.parametrize("step", [Step.PLAN, Step.ANALYSE])
+def test_a_disk_that_fails_for_a_while_costs_time_only(
+    node: Node, clock: Clock, small_chest: list[Path], step: Step
+) -> None:
+    receive(node, small_chest)
+    clock.forward(QUIET_S)
+    sweep(node)
+    if step is Step.ANALYSE:
+        STEPS[Step.PLAN](node, 1)
+    with node.database.transaction() as tx:
+        path = node.files.path(studies.instances(tx, StudyId(1))[-1].file_key)
+    kept = path.rename(path.with_suffix(".kept"))
+    path.symlink_to("/proc/self/mem")  # where reading is an I/O error
+    STEPS[step](node, 1)
+    path.unlink()
+    kept.rename(path)
+    clock.forward(ANALYSE.longest_s)
+    run_all(node)
+    (job,) = all_jobs(node)
+    assert (job.state, job.reasons, len(findings(node, job))) == (JobState.DONE, (), 1)
+    states = machine.STUDIES if step is Step.PLAN else JOBS
+    told = [line.code for line in inside(node, lambda tx: machine.history(tx, states, 1)) if line.event == "delay"]
+    assert told == ["series.inaccessible"]
+
+
 def test_an_old_result_does_not_leave_after_the_newer_one(any_node: Node, clock: Clock, chest: list[Path]) -> None:
     sent: list[Sequence[Path]] = []
 

@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 
 from inference.eligibility import judge
-from inference.errors import SeriesUnreadable
+from inference.errors import SeriesInaccessible, SeriesUnreadable
 from inference.series import SeriesHeader, find_files, read_headers
 from tests.support.ct_instances import edit, patch, uid
 from tests.support.headers import FEW
@@ -207,3 +207,11 @@ class TestFindFiles:
         content = content[:140] + length.to_bytes(4, "little") + content[144:].replace(sop_class, directory_class)
         (tmp_path / "INDEX").write_bytes(content)
         assert find_files(tmp_path) == [path]
+
+
+def test_a_disk_that_fails_is_told_from_a_broken_file(tmp_path: Path) -> None:
+    """The memory of a process can be opened, and its first page is an I/O error to whoever reads it."""
+    with pytest.raises(SeriesInaccessible):
+        read_headers([Path("/proc/self/mem")])
+    with pytest.raises(SeriesUnreadable, match="missing"):
+        read_headers([tmp_path / "gone.dcm"])
