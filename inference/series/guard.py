@@ -64,16 +64,27 @@ class Decoder:
     def decode(self, codestream: bytes, coding: Coding) -> StoredArray:
         """The stored values of a frame; shape (row, column).
 
+        A process that crashed may have been ended by the kernel for want of memory, so a fresh one has another try.
+
         Raises
         ------
         SeriesUnreadable : the codestream is broken
-        DecoderStopped : the decoder crashed, or took more memory or time than it may
+        DecoderStopped : the decoder crashed twice, or took more memory or time than it may
         """
-        if self._left_s <= 0:
-            raise DecoderStopped(TOO_LONG)
-        process, self._process = self._process or self._another(), None
+        try:
+            return self._asked(self._process or self._another(), codestream, coding)
+        except _Crash:
+            try:
+                return self._asked(_Process(self._program), codestream, coding)
+            except _Crash as error:
+                raise DecoderStopped("the decoder of the series crashed") from error
+
+    def _asked(self, process: _Process, codestream: bytes, coding: Coding) -> StoredArray:
+        self._process = None
         started_s = time.monotonic()
         try:
+            if self._left_s <= 0:
+                raise DecoderStopped(TOO_LONG)
             values = process.ask(codestream, coding, self._left_s)
         except SeriesUnreadable:
             self._process = process
@@ -81,17 +92,26 @@ class Decoder:
         except BaseException:
             process.kill()
             raise
+        finally:
+            self._left_s -= time.monotonic() - started_s
         self._process = process
-        self._left_s += self._frame_s - (time.monotonic() - started_s)
+        self._left_s += self._frame_s
         return values
 
     def _another(self) -> _Process:
-        while _idle and self._program is PROGRAM:
-            process = _idle.pop()
+        while self._program is PROGRAM:
+            try:
+                process = _idle.pop()
+            except IndexError:  # not asked before, for other threads take from it, too
+                break
             if process.is_alive():
                 return process
             process.kill()
         return _Process(self._program)
+
+
+class _Crash(Exception):
+    """The process ended in the middle of a frame."""
 
 
 class _Process:
@@ -123,7 +143,9 @@ class _Process:
         except TimeoutError as error:
             raise DecoderStopped(TOO_LONG) from error
         except (OSError, EOFError, ValueError) as error:
-            raise DecoderStopped(self._death()) from error
+            if self._has_run_out_of_time():
+                raise DecoderStopped(TOO_LONG) from error
+            raise _Crash from error
         if answer.get("error") == MemoryError.__name__:
             raise DecoderStopped("the decoder of the series needed more memory than it may have")
         if answer:
@@ -155,15 +177,12 @@ class _Process:
                 raise EOFError
             buffer = buffer[count:]
 
-    def _death(self) -> str:
-        """Why the process does not answer."""
+    def _has_run_out_of_time(self) -> bool:
+        """Whether a process that does not answer was ended because it took too much of the processor's."""
         try:
-            status = self._process.wait(DYING_S)
+            return self._process.wait(DYING_S) == -signal.SIGXCPU
         except subprocess.TimeoutExpired:
-            status = None
-        if status == -signal.SIGXCPU:
-            return TOO_LONG
-        return "the decoder of the series crashed"
+            return False
 
 
 _idle: list[_Process] = []

@@ -86,6 +86,21 @@ def test_a_decoder_that_died_while_nobody_asked_it_is_replaced() -> None:
     test_a_frame_is_decoded()
 
 
+def test_a_frame_whose_decoder_was_killed_is_decoded_by_a_fresh_one(tmp_path: Path) -> None:
+    """As the kernel does when memory runs out, which is not the doing of this series."""
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    once = (
+        "import os, sys, tempfile; from inference.series import codec; real = codec._decoded\n"
+        f"def decoded(*question):\n if not os.listdir({str(marks)!r}):\n  os.mkdir({str(marks / 'killed')!r})\n"
+        "  os.kill(os.getpid(), 9)\n return real(*question)\n"
+        "codec._decoded = decoded; codec.serve(int(sys.argv[1]))"
+    )
+    with Decoder(program=once) as decoder:
+        np.testing.assert_array_equal(decoder.decode(CODESTREAM, a_coding()), VALUES)
+    assert list(marks.iterdir()), "no decoder was killed"
+
+
 def test_a_codestream_that_keeps_its_decoder_busy_is_given_up() -> None:
     """CharLS looks long for the rest of this one, which was cut short."""
     with Decoder(first_s=2.0) as decoder, pytest.raises(DecoderStopped, match="longer"):
