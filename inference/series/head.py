@@ -17,7 +17,7 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from inference.errors import SeriesUnreadable
 from inference.series.files import MAGIC, PREAMBLE_BYTES, disk_errors, open_instance
-from inference.series.limits import MAX_DEPTH, MAX_ELEMENTS, MAX_HEADER_BYTES, MAX_TEXT_BYTES, Excess
+from inference.series.limits import MAX_DEPTH, MAX_ELEMENTS, MAX_HEADER_BYTES, MAX_ITEMS, MAX_TEXT_BYTES, Excess
 
 CHUNK_BYTES = 2**16
 """read at first; the head of most CT instances is shorter"""
@@ -112,7 +112,7 @@ class _Walk:
         self.kept = [self.content[: self.at]]
         self.excess: Excess | None = None
         self.pixels: PixelExtent | None = None
-        self._elements = 0
+        self._elements = self._items = 0
         self._is_implicit = False
         self._order = "<"
         self._syntax = ""
@@ -126,6 +126,7 @@ class _Walk:
                 is_meta = False
                 self._enter_dataset()
             tag, vr, length = self._element(self._is_implicit)
+            self._count(tag)
             if tag in PIXEL_DATA:
                 if tag == PIXEL_DATA[-1]:
                     self.pixels = PixelExtent(offset=self.at, length=None if length == UNDEFINED_LENGTH else length)
@@ -160,9 +161,11 @@ class _Walk:
                 continue
             is_implicit = inner.is_implicit or inner.holds != "elements"
             tag, vr, length = self._element(is_implicit)
-            if tag in (_ITEM_END, _SEQUENCE_END):
+            if tag in (_ITEM_END, _SEQUENCE_END):  # not counted: there are no more of them than of what they end
                 opened.pop()
-            elif tag == _ITEM and inner.holds == "items":
+                continue
+            self._count(tag)
+            if tag == _ITEM and inner.holds == "items":
                 opened.append(_Open(_end(self.at, length), inner.is_implicit, "elements"))
             elif inner.holds == "elements" and (vr == "SQ" or length == UNDEFINED_LENGTH):
                 opened.append(_opened(self.at, vr, length, is_implicit=inner.is_implicit))
@@ -188,9 +191,6 @@ class _Walk:
     def _element(self, is_implicit: bool) -> tuple[int, str, int]:
         """Tag, VR and length of the element here; the place moves on to its value."""
         self._need(8)
-        self._elements += 1
-        if self._elements > MAX_ELEMENTS:
-            raise _TooLong
         group, element = struct.unpack_from(f"{self._order}HH", self.content, self.at)
         tag, vr = group << 16 | element, self.content[self.at + 4 : self.at + 6]
         self.at += 8
@@ -204,6 +204,12 @@ class _Walk:
         self._need(4)
         self.at += 4
         return tag, name, struct.unpack_from(f"{self._order}I", self.content, self.at - 4)[0]
+
+    def _count(self, tag: int) -> None:
+        self._items += tag == _ITEM
+        self._elements += tag != _ITEM
+        if self._elements > MAX_ELEMENTS or self._items > MAX_ITEMS:
+            raise _TooLong
 
     def _need(self, count: int) -> None:
         if not self._has(count):

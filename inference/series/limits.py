@@ -21,7 +21,10 @@ MAX_HEADER_BYTES = 2**24
 """before the pixels of one file, inflated if it is deflated: 4000 frames of an Enhanced CT need a third of it"""
 
 MAX_ELEMENTS = 200_000
-"""elements and items before the pixels of one file: 4000 frames of fifty each; pydicom needs up to 1 kB for one"""
+"""elements before the pixels of one file: 4000 frames of fifty each; pydicom needs up to 1 kB for one"""
+
+MAX_ITEMS = 100_000
+"""items of sequences before the pixels of one file: 4000 frames of 25 each; pydicom needs 0.7 kB for an empty one"""
 
 MAX_DEPTH = 32
 """sequences inside each other: an Enhanced CT has four, a structured report about twelve"""

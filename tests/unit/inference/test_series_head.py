@@ -20,7 +20,7 @@ from pydicom.uid import (
 
 from inference.errors import SeriesUnreadable
 from inference.series import Excess, Head, read_head
-from inference.series.limits import MAX_DEPTH, MAX_ELEMENTS, MAX_HEADER_BYTES
+from inference.series.limits import MAX_DEPTH, MAX_ELEMENTS, MAX_HEADER_BYTES, MAX_ITEMS
 from tests.support.hostile import BEHIND_IDENTIFIERS, deep, put
 from tests.support.series import a_series
 
@@ -113,6 +113,18 @@ def test_elements_are_counted(tmp_path: Path, more: int) -> None:
     head = read_head(a_file(tmp_path, put(many, ROWS), ImplicitVRLittleEndian))
     assert (head.excess, head.pixels is None) == ((Excess.SIZE, True) if more == 0 else (None, False))
     assert "StudyInstanceUID" in parsed(head)
+
+
+@pytest.mark.parametrize(("items", "excess"), [(MAX_ITEMS, None), (MAX_ITEMS + 1, Excess.SIZE)])
+def test_items_and_their_ends_are_no_elements_and_counted_apart(
+    tmp_path: Path, items: int, excess: Excess | None
+) -> None:
+    """Enhanced CTs have about a dozen for every frame, and most writers end each with a delimiter."""
+    item = b"\xfe\xff\x00\xe0\xff\xff\xff\xff" + struct.pack("<HHI", 0x18, 0x9345, 0) + b"\xfe\xff\x0d\xe0\0\0\0\0"
+    sequence = b"\x18\x00\x25\x93\xff\xff\xff\xff" + item * items + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    head = read_head(a_file(tmp_path, put(sequence, ROWS), ImplicitVRLittleEndian))
+    assert 3 * MAX_ITEMS > MAX_ELEMENTS
+    assert (head.excess, head.pixels is None) == (excess, excess is not None)
 
 
 @pytest.mark.parametrize("more", [-10_000, 0])
