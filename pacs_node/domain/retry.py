@@ -69,7 +69,7 @@ def wait_s(age_s: float, random: float) -> float | None:
 
     Parameters
     ----------
-    age_s : of the job
+    age_s : since they were first found away
     random : uniform in [0, 1); spreads the waiting over its upper half
 
     Returns

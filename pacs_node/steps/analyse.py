@@ -5,12 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from inference import eligibility
 from inference.contract import Contract
-from inference.errors import InferenceError, PredictorUnavailable, SeriesIneligible
+from inference.errors import (
+    InferenceError,
+    PredictorBroken,
+    PredictorTimeout,
+    PredictorUnavailable,
+    SeriesIneligible,
+)
 from inference.findings import Result
 from inference.pipeline import Pipeline, run
 from inference.predictor import Predictor, canary
@@ -36,6 +42,9 @@ from pacs_node.steps.identity import identity_of, input_digest, inputs_of
 from pacs_node.steps.lease import kept, new_holder
 from pacs_node.steps.pipelines import pipeline_of
 from pacs_node.steps.retire import cause_of, check_served
+
+AWAY = frozenset(kind.code for kind in (PredictorUnavailable, PredictorTimeout, PredictorBroken))
+"""Codes of models that do not answer."""
 
 
 def analyse_job(node: Node, job_id: JobId) -> bool:
@@ -178,7 +187,7 @@ def _record_findings(
 def _record_away(node: Node, job: records.Job, holder: str, error: PredictorUnavailable) -> None:
     """Wait for the models, with all attempts that the job had."""
     now = node.now()
-    pause_s = wait_s((now - job.created_at).total_seconds(), node.chance())
+    pause_s = wait_s((now - _away_since(node, job, now)).total_seconds(), node.chance())
     if pause_s is None:
         _record_failure(node, job, holder, error)
         return
@@ -194,6 +203,22 @@ def _record_away(node: Node, job: records.Job, holder: str, error: PredictorUnav
     with node.database.transaction() as tx:
         machine.move(tx, JOBS, step, next_at=now + timedelta(seconds=pause_s), attempt=job.attempt - 1)
     log.event("job_waits", level=logging.WARNING, job_id=job.id, code=error.code, next_s=pause_s)
+
+
+def _away_since(node: Node, job: records.Job, now: datetime) -> datetime:
+    """When the models were first found away, of the times without anything but that in between; now if it is the first.
+
+    The job may be much older: it may have waited for its turn, or have been asked for again.
+    """
+    with node.database.transaction() as tx:
+        events = machine.history(tx, JOBS, job.id)
+    since = now
+    for line in reversed(events):
+        if line.event == JobEvent.DELAY and line.code in AWAY:
+            since = line.at
+        elif line.event not in (JobEvent.START, JobEvent.EXPIRE):
+            break
+    return since
 
 
 def _record_failure(node: Node, job: records.Job, holder: str, error: InferenceError | NodeError) -> None:

@@ -176,6 +176,23 @@ def test_models_that_are_away_for_a_day_end_in_a_report_that_says_so(
     assert [item.role for item in results(node, job)] == ["sr"]
 
 
+def test_a_job_that_is_old_when_the_models_go_away_waits_for_them_as_long_as_others(
+    node: Node, clock: Clock, small_chest: list[Path]
+) -> None:
+    """It may have waited for its turn for days, or have been asked for again."""
+    receive(node, small_chest)
+    clock.forward(QUIET_S)
+    sweep(node)
+    STEPS[Step.PLAN](node, 1)
+    clock.forward(3 * 86400)
+    attempts = []
+    for _ in range(3):
+        STEPS[Step.ANALYSE](a_node_without_models(node, PredictorUnavailable()), 1)
+        attempts.append(all_jobs(node)[0].attempt)
+        clock.forward(86400)
+    assert attempts == [0, 0, 1], "waiting counts as no attempt, for a day from when it began"
+
+
 class Fatal:
     """Answers its canaries, and is gone as soon as it is asked about a job."""
 
