@@ -24,6 +24,7 @@ KEYS = frozenset(
         "calling_ae_title",
         "candidates",
         "code",
+        "commitment_id",
         "count",
         "delivery_id",
         "destination",

@@ -20,9 +20,9 @@ from pacs_node.archive.queries.machine import DELIVERIES, Move
 from pacs_node.domain.commitment import Answer, CommitmentReport, CommitmentRequest, answer_of
 from pacs_node.domain.delivery import DeliveryEvent, DeliveryState
 from pacs_node.domain.identifiers import DeliveryId
-from pacs_node.domain.retry import CONFIRM, delay_s
+from pacs_node.domain.retry import CONFIRM, STRIKES, delay_s
 from pacs_node.domain.step import Step
-from pacs_node.errors import CommitmentRefused, NodeError, StepTimeout
+from pacs_node.errors import CommitmentRefused, NodeError, Quarantined, StepTimeout
 from pacs_node.node import Node
 from pacs_node.steps.failure import failure_of
 from pacs_node.steps.lease import kept, new_holder
@@ -58,6 +58,8 @@ def confirm_delivery(node: Node, delivery_id: DeliveryId) -> bool:
         _record_failure(node, delivery, holder, error)
 
     try:
+        if delivery.strikes >= STRIKES:
+            raise Quarantined
         destination = destination_named(node.config, delivery.destination)
         with kept(node, Step.CONFIRM, DELIVERIES, delivery_id, holder, give_up):
             report = node.ask(destination, _request(delivery)) if delivery.asks <= CONFIRM.attempts else None

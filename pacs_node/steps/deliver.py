@@ -137,7 +137,8 @@ def _record_sent(node: Node, delivery: records.Delivery, holder: str, sent: _Sen
             code=FALLBACK if sent.warnings else None,
             text="; ".join(sent.warnings) or None,
         )
-        is_mine = machine.move(tx, DELIVERIES, step, delivered_at=step.at if is_current else None, **_to_commit(sent))
+        values = {"delivered_at": step.at if is_current else None, "strikes": 0, **_to_commit(sent)}
+        is_mine = machine.move(tx, DELIVERIES, step, **values)
         if is_mine and sent.items:
             deliveries.release(tx, delivery.destination)
     if is_mine and is_current and sent.items:

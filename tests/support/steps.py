@@ -143,7 +143,7 @@ def run_waiting(node: Node) -> list[Step]:
 def run_all(node: Node) -> None:
     """As `run_waiting`, also for rows that were rung for before."""
     with node.database.transaction() as tx:
-        for states in (machine.STUDIES, machine.JOBS, machine.DELIVERIES):
+        for states in (machine.STUDIES, machine.JOBS, machine.DELIVERIES, machine.COMMITMENTS):
             machine.forget_rings(tx, states)
     run_waiting(node)
 
