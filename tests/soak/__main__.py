@@ -54,7 +54,7 @@ exit code: 0 nothing was lost or doubled; 1 something was, or the node did not c
 As root the data of the node is on a small file system in memory, which runs full; otherwise no disk does.
 Senders wait while many studies wait: a slow machine has fewer studies, not later ones. Ctrl-C ends the traffic early.
 """
-DISK_BYTES, DISK_BYTES_PER_MINUTE = 1 << 30, 50 << 20
+DISK_BYTES, DISK_BYTES_PER_MINUTE = 1 << 30, 80 << 20
 LAST_WORDS_S = 180.0
 """What senders have begun they may end for so long."""
 LOOK_S = 2.5
@@ -105,7 +105,8 @@ def _soak(options: argparse.Namespace, out: Path, console: Console) -> tuple[rep
         judgement = judge(gathered(data, ledger.read(out / "ledger.jsonl"), both))
         shutil.copy(data / "pulmonode.sqlite", out)
         if not judgement.is_good or unfinished:
-            shutil.copytree(data, out / "evidence", ignore=shutil.ignore_patterns("triton", "queue"))
+            large = ("triton", "queue") if judgement.lost else ("triton", "queue", "instances")
+            shutil.copytree(data, out / "evidence", ignore=shutil.ignore_patterns(*large))
     run = report.Run(
         seed=options.seed,
         begun=f"{begun:%Y-%m-%d %H:%M} UTC",
