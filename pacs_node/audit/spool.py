@@ -11,8 +11,8 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 FILE_BYTES = 4 << 20
 """A new file is begun after so many bytes."""
@@ -42,27 +42,31 @@ class Spool:
         self._file_bytes = file_bytes
 
     def append(self, lines: Sequence[str]) -> None:
-        """Make lines durable, after all that were appended before; raises OSError."""
+        """Make lines durable, after all that were appended before; or none of them, and raise OSError."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._locked("lock"):
             path = self._path(self._current())
             is_new = not path.exists()
             with _private(path, os.O_APPEND) as file:
-                if path.stat().st_size and not _ends_with_newline(path):
-                    file.write(b"\n")  # a process was killed in the middle of a line
-                file.write("".join(f"{line}\n" for line in lines).encode())
-                file.flush()
-                os.fsync(file.fileno())
+                before = os.fstat(file.fileno()).st_size
+                # if the last line has no end, a process was killed in the middle of it
+                start = "\n" if before and not _ends_with_newline(path) else ""
+                content = (start + "".join(f"{line}\n" for line in lines)).encode()
+                try:
+                    _write_synced(file, content)
+                except OSError:
+                    file.truncate(before)  # a part of them would stay, and come again with the whole
+                    raise
             if is_new:
                 _sync_folder(self._folder)
                 self._prune()
 
     def read(self, position: Position, most: int = 100) -> list[tuple[str, Position]]:
         """The next lines, and the position after each; what was removed is passed over; raises OSError."""
-        numbers = self._numbers()
-        for number in (n for n in numbers if n >= position.file):
+        for number in (n for n in self._numbers() if n >= position.file):
             offset = position.offset_bytes if number == position.file else 0
-            found = self._lines(number, offset, most)
+            with self._locked("lock"):  # or lines might be read that are taken back
+                found = self._lines(number, offset, most)
             if found:
                 return found
         return []
@@ -136,9 +140,16 @@ class Spool:
         return self._folder / f"{number:010}.jsonl"
 
 
-def _private(path: Path, flags: int) -> BinaryIO:
-    """A file to write that only the node may read."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o600), "wb")
+def _private(path: Path, flags: int) -> FileIO:
+    """A file to write that only the node may read; without a buffer, which would be written when it is closed."""
+    return FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o600), "wb")
+
+
+def _write_synced(file: FileIO, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:  # a disk that fills up takes a part at first
+        rest = rest[file.write(rest) :]
+    os.fsync(file.fileno())
 
 
 def _ends_with_newline(path: Path) -> bool:

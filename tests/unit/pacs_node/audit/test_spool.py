@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import resource
 import stat
 from pathlib import Path
 
@@ -60,6 +61,21 @@ def test_a_line_that_a_dead_process_left_half_spoils_no_other(tmp_path: Path) ->
     assert everything(spool) == ["one"]
     spool.append(["two"])
     assert everything(spool) == ["one", '{"half', "two"]
+
+
+def test_lines_that_found_no_room_leave_nothing_behind_and_come_once(tmp_path: Path) -> None:
+    spool = a_spool(tmp_path)
+    spool.append(["first"])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30, before[1]))  # room for one and a half of these
+    try:
+        with pytest.raises(OSError, match="large"):
+            spool.append(["a line of 20 letters", "and another one of 20"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert everything(spool) == ["first"]
+    spool.append(["a line of 20 letters", "and another one of 20"])
+    assert everything(spool) == ["first", "a line of 20 letters", "and another one of 20"]
 
 
 def test_a_position_that_cannot_be_read_means_from_the_start(tmp_path: Path) -> None:
