@@ -18,9 +18,10 @@ from typing import Protocol
 from pydicom.dataset import Dataset
 
 from pacs_node.dimse import command
-from pacs_node.dimse.datasets import DatasetInvalid, decoded, encoded, put_uid, text_of
+from pacs_node.dimse.datasets import DatasetInvalid, decoded, encoded, number_of, put_uid, text_of
 from pacs_node.dimse.lane import Context, Sender
 from pacs_node.dimse.pdu import COMMAND, p_data
+from pacs_node.dimse.requestor import check_pdus
 from pacs_node.domain.commitment import Asker, CommitmentReport, CommitmentRequest, Desk, Failed, Reference
 from pacs_node.domain.identifiers import is_uid
 from pacs_node.errors import CommitmentRefused, NodeError, NotFound, PeerTimeout, PeerUnreachable, TransactionDuplicate
@@ -141,11 +142,13 @@ class CommitmentService:
         Raises
         ------
         PeerUnreachable, PeerTimeout, CommitmentRefused
+        PeerRefused : it takes PDUs that are too small for the report
         """
         number = next(self._numbers) % 0xFFFF + 1
         request = report_request(number, report)
         content = encoded(dataset_of_report(report), transfer_syntax_uid)
         most = self._association.sender.maximum_bytes
+        check_pdus(len(content), most)
         message = [*p_data(context_id, COMMAND, request, most), *p_data(context_id, 0, content, most)]
         with self._changed:
             self._answers[number] = None
@@ -195,8 +198,9 @@ def request_from(dataset: Dataset) -> CommitmentRequest:
 def report_from(dataset: Dataset) -> CommitmentReport:
     """The report in an event information (PS3.4 table J.3-2); raises DatasetInvalid."""
     items = dataset.get("FailedSOPSequence") or ()
-    reasons = [int(item.get("FailureReason") or PROCESSING_FAILURE) for item in items]
-    failed = zip(_references(dataset, "FailedSOPSequence"), reasons, strict=True)
+    references = _references(dataset, "FailedSOPSequence")
+    reasons = [number_of(item, "FailureReason", PROCESSING_FAILURE) for item in items]
+    failed = zip(references, reasons, strict=True)
     return CommitmentReport(
         transaction_uid=_uid(dataset, "TransactionUID"),
         committed=_references(dataset, "ReferencedSOPSequence"),

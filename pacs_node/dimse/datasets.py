@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 
 from pydicom.config import IGNORE
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
@@ -50,6 +50,15 @@ def text_of(dataset: Dataset, keyword: str) -> str:
     element = dataset.get_item(keyword)
     value = element.value if element is not None else b""
     return value.strip(b"\0 ").decode("ascii", "replace") if isinstance(value, bytes) else ""
+
+
+def number_of(dataset: Dataset, keyword: str, otherwise: int) -> int:
+    """A value of two bytes; something else for what is not just that, and for zero."""
+    element = dataset.get_item(keyword)
+    value = element.value if isinstance(element, RawDataElement) else None
+    if not isinstance(value, bytes) or len(value) != 2:
+        return otherwise
+    return int.from_bytes(value, "little" if element.is_little_endian else "big") or otherwise
 
 
 def _encoding(transfer_syntax_uid: str) -> tuple[bool, bool]:

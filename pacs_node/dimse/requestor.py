@@ -47,6 +47,8 @@ from pacs_node.tls import ADVICE, client_context, fault_of
 
 MOST_CONTEXTS = 128
 """Presentation contexts of one association: odd numbers from 1 to 255 (PS3.8 section 9.3.2.2)."""
+MOST_PDUS = 1 << 16
+"""In which a dataset is sent: with the 4096 bytes that toolkits take at least, a quarter of a gigabyte."""
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 _MAXIMUM_PDU_BYTES = 131072
 _LONGEST_MESSAGE_BYTES = 8 << 20
@@ -170,7 +172,15 @@ class Requestor:
         raise PeerRefused("the peer asks instead of answering")
 
     def send(self, context_id: int, message: bytes, dataset: bytes | memoryview | None = None) -> None:
-        """Send a request or a response; raises PeerUnreachable, PeerTimeout."""
+        """Send a request or a response.
+
+        Raises
+        ------
+        PeerUnreachable, PeerTimeout
+        PeerRefused : the peer takes PDUs that are too small for this dataset
+        """
+        if dataset is not None:
+            check_pdus(len(dataset), self.maximum_bytes)
         for pdu in p_data(context_id, COMMAND, message, self.maximum_bytes):
             self.send_pdu(pdu)
         if dataset is not None:
@@ -281,6 +291,19 @@ class Requestor:
             self._connection.settimeout(1.0)
             self._connection.sendall(_ABORT_BY_USER)
         self._connection.close()
+
+
+def check_pdus(length_bytes: int, maximum_bytes: int) -> None:
+    """See that so much can be sent without wearing ourselves out over a header for every few bytes; raises PeerRefused.
+
+    Parameters
+    ----------
+    maximum_bytes : of a P-DATA-TF, as the peer advertised; 0 for no limit
+    """
+    if maximum_bytes > 0 and length_bytes > MOST_PDUS * max(maximum_bytes - 6, 1):
+        raise PeerRefused(
+            f"the peer takes PDUs of {maximum_bytes} bytes, which are too small for what it is to be sent"
+        )
 
 
 def _connected(peer: Peer, timeout_s: float) -> socket.socket:

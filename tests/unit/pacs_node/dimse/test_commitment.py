@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -19,7 +21,7 @@ from pacs_node.dimse.commitment import (
 from pacs_node.dimse.datasets import encoded
 from pacs_node.dimse.lane import Context, Sender
 from pacs_node.domain.commitment import Asker, CommitmentReport, CommitmentRequest, Failed, Reference
-from pacs_node.errors import DatabaseUnavailable, NodeError, NotFound
+from pacs_node.errors import DatabaseUnavailable, NodeError, NotFound, PeerRefused, PeerUnreachable
 
 REFERENCE = Reference(sop_class_uid="1.2.840.10008.5.1.4.1.1.2", sop_instance_uid="1.2.003.4")
 """With leading zeros, as some scanners write them."""
@@ -31,9 +33,10 @@ REPORTS = [
 
 
 class FakeAssociation:
-    sender = Sender(calling_ae_title="CT1", called_ae_title="NODE", address="192.0.2.7", maximum_bytes=64)
-
-    def __init__(self) -> None:
+    def __init__(self, maximum_bytes: int = 64) -> None:
+        self.sender = Sender(
+            calling_ae_title="CT1", called_ae_title="NODE", address="192.0.2.7", maximum_bytes=maximum_bytes
+        )
         self.posted: list[list[bytes]] = []
 
     def post(self, message: list[bytes]) -> None:
@@ -47,7 +50,8 @@ class FakeDesk:
         self.error = error
         self.taken: list[object] = []
 
-    def accept(self, request: CommitmentRequest, asker: Asker, reply: object) -> None:
+    def accept(self, request: CommitmentRequest, asker: Asker, reply: Callable[[CommitmentReport], None]) -> None:
+        self.reply = reply
         self._take(request, asker)
 
     def conclude(self, report: CommitmentReport) -> None:
@@ -116,3 +120,23 @@ def test_the_failure_reason_may_be_missing() -> None:
     del dataset.FailedSOPSequence[0].FailureReason
     report = decoded_report(encoded(dataset, ExplicitVRLittleEndian), ExplicitVRLittleEndian)
     assert report.failed == (Failed(reference=REFERENCE, reason=0x0110),)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_a_failure_reason_of_several_values_is_none(syntax: str) -> None:
+    dataset = dataset_of_report(REPORTS[1])
+    dataset.FailedSOPSequence[0].FailureReason = [0x0112, 0x0119]
+    assert decoded_report(encoded(dataset, syntax), syntax).failed == (Failed(reference=REFERENCE, reason=0x0110),)
+
+
+@pytest.mark.parametrize(("maximum_bytes", "error"), [(0, PeerUnreachable), (64, PeerUnreachable), (1, PeerRefused)])
+def test_a_long_report_is_not_sent_in_crumbs(maximum_bytes: int, error: type[NodeError]) -> None:
+    """A peer may say that it takes no more than a byte; then nearly all that is sent is headers."""
+    desk = FakeDesk()
+    service = CommitmentService(FakeAssociation(maximum_bytes), desk)
+    context = Context(sop_class_uid=PUSH_MODEL, transfer_syntax_uid=ExplicitVRLittleEndian)
+    request = encoded(dataset_of_request(REQUEST), ExplicitVRLittleEndian)
+    service.take(1, context, command.decode(action_request(7)), request)
+    service.close()  # nobody waits for an answer
+    with pytest.raises(error):
+        desk.reply(CommitmentReport(transaction_uid="1.2.9", committed=(REFERENCE,) * 1500, failed=()))
