@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from datetime import UTC, datetime
 
 KEYS = frozenset(
@@ -80,7 +81,11 @@ def event(name: str, *, level: int = logging.INFO, **values: object) -> None:
 
 
 def configure(level: str) -> None:
-    """Send the log to standard error from `level` on, and silence the libraries, which may log patient data."""
+    """Send the log to standard error from `level` on, and silence the libraries, which may log patient data.
+
+    Their warnings, too, which quote the values that they do not like.
+    """
+    warnings.simplefilter("ignore")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Line())
     _logger.handlers = [handler]

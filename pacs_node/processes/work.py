@@ -14,7 +14,6 @@ import multiprocessing
 import signal
 import threading
 import time
-import warnings
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
@@ -109,8 +108,6 @@ def _run_steps(config: Config, queues: tuple[str, ...]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):  # those of the head would only tell its own loop
         signal.signal(number, signal.SIG_DFL)
     die_with_parent()
-    # Celery warns of root because pickled messages could then do anything; ours are JSON with one number.
-    warnings.filterwarnings("ignore", message=".*superuser privileges.*")
     app = celery_app(config)
     add_tasks(app, config)
     worker = app.Worker(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -75,3 +76,11 @@ def test_the_libraries_say_nothing_at_any_level(library: str, capsys: pytest.Cap
 @pytest.mark.parametrize("word", ["name", "birth", "patient", "uid", "path", "file", "text", "message"])
 def test_no_key_invites_patient_data(word: str) -> None:
     assert [key for key in log.KEYS if word in key.split("_")] == []
+
+
+def test_what_libraries_warn_of_is_not_said() -> None:
+    """They quote the values that they do not like."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        log.configure("DEBUG")
+        warnings.warn("Invalid value for VR PN: 'CANARY^PATIENT'", stacklevel=1)
