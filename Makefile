@@ -13,10 +13,10 @@ DEVELOPMENT := .venv/.development-is-installed
 SUPPLY := .venv/supply
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test faults soak viewers check bench lock sbom audit
+.PHONY: help setup demo up test faults soak viewers check bench bench-report lock sbom audit
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: $(NODE) ## make .venv with what the node and the demo need, and nothing else
 
@@ -47,6 +47,9 @@ check: $(DEVELOPMENT) ## everything that is checked without running the node: st
 
 bench: $(DEVELOPMENT) ## measure against peers and goals, PASS or SHORT; ARGS="receive send load queue study results" picks some
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-report: $(DEVELOPMENT) ## how cost grows and what sites need, written to deploy/docs/performance.md
+	@$(BIN)/python -m tests.benchmarks.report
 
 lock: $(DEVELOPMENT) ## write the versions that .venv has now to requirements.lock
 	@$(BIN)/python -m pip freeze --all --exclude pip --exclude-editable | sed 's/+cpu$$//' > requirements.lock

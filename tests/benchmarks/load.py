@@ -16,7 +16,7 @@ import SimpleITK as sitk  # noqa: N813
 
 from inference.eligibility import judge
 from inference.series import load, read_headers
-from inference.volume import HuArray
+from inference.volume import HuArray, Volume
 from tests.benchmarks.goals import Goal, Measured
 from tests.support.headers import FEW
 from tests.support.series import a_chest_series
@@ -35,7 +35,10 @@ def measured() -> Measured:
 
 def measure(slices: int = SLICES, rounds: int = ROUNDS) -> dict[str, list[float]]:
     """Seconds of every round by reader: the node's, then SimpleITK's; both have read the files before."""
-    readers: dict[str, Callable[[Sequence[Path]], HuArray]] = {"node": _by_node, "SimpleITK": _by_simpleitk}
+    readers: dict[str, Callable[[Sequence[Path]], HuArray]] = {
+        "node": lambda paths: by_node(paths).volume_hu,
+        "SimpleITK": _by_simpleitk,
+    }
     seconds: dict[str, list[float]] = {name: [] for name in readers}
     with TemporaryDirectory(prefix="load-") as folder:
         paths = a_chest_series(
@@ -50,11 +53,12 @@ def measure(slices: int = SLICES, rounds: int = ROUNDS) -> dict[str, list[float]
     return seconds
 
 
-def _by_node(paths: Sequence[Path]) -> HuArray:
+def by_node(paths: Sequence[Path]) -> Volume:
+    """The series in these files, read as the node reads it."""
     (header,) = read_headers(paths)
     verdict = judge(header, FEW)
     assert verdict.grid is not None, verdict.reasons
-    return load(verdict.slices, verdict.grid).volume_hu
+    return load(verdict.slices, verdict.grid)
 
 
 def _by_simpleitk(paths: Sequence[Path]) -> HuArray:

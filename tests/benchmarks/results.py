@@ -68,16 +68,16 @@ def measure() -> dict[str, float]:
     return {
         "SEG": _cpu_s(lambda: nodule_segmentation(request, case.result)),
         "SR": _cpu_s(lambda: structured_report(request, [seg])),
-        "their bytes": _cpu_s(lambda: [_written(dataset) for dataset in (seg, report)]),
+        "their bytes": _cpu_s(lambda: [written(dataset) for dataset in (seg, report)]),
         "SEG by plain highdicom": _cpu_s(lambda: plain_segmentation(request, case)),
         "SR by plain highdicom": _cpu_s(lambda: plain_report(request, case, seg)),
     }
 
 
-def a_large_case() -> Case:
+def a_large_case(nodules: int = NODULES) -> Case:
     """Nodules of 6 to 13 mm all over the lungs, 11 to 12 slices each."""
     grid = a_grid((SLICES, 512, 512), 1.0)
-    places = [(15.0 + 14.0 * n, 60.0 + (37 * n) % 390, 60.0 + (91 * n) % 390) for n in range(NODULES)]
+    places = [(15.0 + (14.0 * n) % 270, 60.0 + (37 * n) % 390, 60.0 + (91 * n) % 390) for n in range(nodules)]
     return a_case([Pear(centre_kji=place, diameter_mm=6.0 + n % 8) for n, place in enumerate(places)], grid)
 
 
@@ -163,7 +163,8 @@ def _axes(case: Case, finding: Any, common: dict[str, Any]) -> Any:
     return sr.MeasurementsAndQualitativeEvaluations(measurements=measurements, **common)
 
 
-def _written(dataset: Dataset) -> bytes:
+def written(dataset: Dataset) -> bytes:
+    """The dataset as a DICOM file."""
     buffer = io.BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.benchmarks import load, receive, send
+from tests.benchmarks import capacity, growth, load, receive, report, send
+from tests.benchmarks.capacity import Stage
 from tests.benchmarks.goals import Goal, table
 
 pytestmark = pytest.mark.services
@@ -54,3 +56,62 @@ def test_a_goal_is_passed_on_the_right_side_of_its_bound(value: float, is_least:
 
 def test_what_was_not_measured_is_short() -> None:
     assert "SHORT" in table([Goal(what="it", value=float("nan"), bound=2.0)])
+
+
+def test_growth_has_a_figure_for_every_size() -> None:
+    curves = growth.nodules((2,)) | growth.slices((75,)) | growth.waiting((1, 3)) | growth.senders((1,), instances=2)
+    assert {name: [size for size, _ in points] for name, points in curves.items()} == {
+        "SEG and SR, CPU s": [2],
+        "load, CPU s": [75],
+        "find lungs, CPU s": [75],
+        "one sweep, s": [1, 3],
+        "received, instances/s": [1],
+    }
+    assert all(value > 0 for points in curves.values() for _, value in points)
+
+
+def test_studies_come_in_the_busy_hours_above_all() -> None:
+    times = capacity.arrivals(1000)
+    begin, end = (hour * 3600 for hour in capacity.BUSY_HOURS)
+    assert len(times) == 1000
+    assert sorted(times) == list(times)
+    assert sum((times >= begin) & (times < end)) == 800
+    assert (times[0] >= 0) & (times[-1] < capacity.DAY_S)
+
+
+def test_a_stage_serves_who_came_first_as_soon_as_a_server_is_free() -> None:
+    ready = np.array([0.0, 1.0, 2.0, 20.0])
+    assert list(capacity.served(ready, Stage(name="one", seconds=5.0), 1)) == [5.0, 10.0, 15.0, 25.0]
+    assert list(capacity.served(ready, Stage(name="two", seconds=5.0), 2)) == [5.0, 6.0, 10.0, 25.0]
+
+
+def test_a_site_gets_servers_for_its_busy_hours_and_the_slower_stage_breaks_first() -> None:
+    quick, slow = Stage(name="quick", seconds=1.0), Stage(name="slow", seconds=100.0)
+    plan = capacity.planned(3600, (quick, slow))  # 0.08 a second: 8 servers at work all the time
+    assert plan.servers == (1, 10)
+    assert plan.busy == (0.08, 0.8)
+    assert plan.breaks_first == slow
+    assert 101.0 < plan.p95_s <= capacity.TARGET_S
+
+
+def test_a_shorter_time_to_the_result_takes_more_servers() -> None:
+    stages = (Stage(name="slow", seconds=100.0),)
+    assert capacity.planned(3600, stages, target_s=102.0).servers > capacity.planned(3600, stages).servers
+
+
+def test_a_study_that_takes_longer_than_it_may_is_refused() -> None:
+    with pytest.raises(ValueError, match="no number of servers"):
+        capacity.planned(1, (Stage(name="slow", seconds=601.0),))
+
+
+def test_the_page_keeps_what_was_not_measured() -> None:
+    page = report.replaced(f"above\n{report.BEGIN}\nold\n{report.END}\nbelow\n", "new")
+    assert page == f"above\n{report.BEGIN}\nnew\n{report.END}\nbelow\n"
+    assert report.replaced("above\n", "new") == f"above\n\n{report.BEGIN}\nnew\n{report.END}\n"
+
+
+def test_a_gpu_takes_over_what_the_networks_do() -> None:
+    seconds = {"load": 1.0, "detect": 7.0, "classify": 2.0, "start Triton (not part of a study)": 9.0}
+    cpu, gpu = report.costs(seconds, per_s=300.0)
+    assert [stage.seconds for stage in cpu] == [1.0, 10.0]
+    assert [stage.seconds for stage in gpu] == [1.0, 1.0, report.GPU_S]
