@@ -5,25 +5,27 @@ All peers of a benchmark run in the same interleaved run; compare ratios inside 
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import load, queue, receive, results, send, study
+from tests.benchmarks import inference, load, queue, receive, results, send, study
 from tests.benchmarks.goals import Goal, Measured, table
 
 
 def main() -> int:
-    """Measure and print; 2 for a benchmark that does not exist."""
-    wanted = sys.argv[1:] or list(BENCHMARKS)
-    unknown = set(wanted) - BENCHMARKS.keys()
-    if unknown:
-        print(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
-        return 2
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="make bench", description="Every figure beside its goal, PASS or SHORT.")
+    parser.add_argument("benchmark", nargs="*", help=f"{', '.join(BENCHMARKS)}; all of them if none is named")
+    parser.add_argument("--beside", type=Path, help="another checkout, whose node receives in the same run")
+    asked = parser.parse_args()
+    if unknown := set(asked.benchmark) - BENCHMARKS.keys():
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
     goals: list[Goal] = []
-    for name in wanted:
-        measured = BENCHMARKS[name]()
+    for name in asked.benchmark or BENCHMARKS:
+        measured = receive.measured(asked.beside) if name == "receive" else BENCHMARKS[name]()
         print(f"\n{measured.text}", flush=True)
         goals += measured.goals
     if goals:
@@ -43,8 +45,8 @@ def _queue() -> Measured:
 def _study() -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         title, seconds = study.measure(Path(folder))
-    rows = [f"  {stage:62} {value:7.2f}" for stage, value in seconds.items()]
-    return Measured(text="\n".join([f"One study, seconds: {title}", *rows]))
+    rows = [f"  {stage:62} {wall_s:7.2f} {cpu_s:7.2f}" for stage, (wall_s, cpu_s) in seconds.items()]
+    return Measured(text="\n".join([f"One study, wall and CPU seconds: {title}", *rows]))
 
 
 BENCHMARKS: dict[str, Callable[[], Measured]] = {
@@ -53,6 +55,7 @@ BENCHMARKS: dict[str, Callable[[], Measured]] = {
     "load": load.measured,
     "queue": _queue,
     "study": _study,
+    "inference": inference.measured,
     "results": results.measured,
 }
 

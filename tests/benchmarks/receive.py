@@ -70,9 +70,15 @@ Seconds = dict[tuple[str, int], list[float]]
 """Of every round, by receiver and number of senders; ratios are made inside a round."""
 
 
-def measured() -> Measured:
-    """All three runs, and what they are held to."""
-    on_disk = measure(Path(tempfile.gettempdir()), ON_DISK)
+def measured(beside: Path | None = None) -> Measured:
+    """All three runs, and what they are held to.
+
+    Parameters
+    ----------
+    beside : another checkout of the project, whose node is measured on disk in the same run
+    """
+    other: Receivers = {f"node of {beside.name}": (sys.executable, partial(_node, checkout=beside))} if beside else {}
+    on_disk = measure(Path(tempfile.gettempdir()), ON_DISK | other)
     in_memory = measure(MEMORY, IN_MEMORY)
     by_storescu = measure(MEMORY, FROM_STORESCU, sending=by_dcmtk, counts=(1,))
     texts = [
@@ -244,10 +250,11 @@ def _uid(tag: str, number: int) -> str:
 
 
 @contextmanager
-def _node(folder: Path) -> Iterator[Peer]:
+def _node(folder: Path, *, checkout: Path = Path(__file__).parents[2]) -> Iterator[Peer]:
     folder.mkdir()
     peer = Peer(name="node", ae_title="PULMONODE", host="127.0.0.1", port=free_port())
-    with running([sys.executable, "-c", A_NODE, str(folder), str(peer.port)]):
+    command = [sys.executable, "-P", "-c", A_NODE, str(folder), str(peer.port)]
+    with running(command, PYTHONPATH=str(checkout)):
         await_echo(peer)
         yield peer
 
@@ -260,9 +267,14 @@ def _orthanc(folder: Path, *, is_synced: bool) -> Iterator[Peer]:
 
 
 @contextmanager
-def _storescp(folder: Path) -> Iterator[Peer]:
-    options = ("--fork", "+B", "--max-pdu", "131072")
-    with storescp(folder, *options, TCP_NODELAY="1") as peer:
+def _storescp(folder: Path, *options: str) -> Iterator[Peer]:
+    with storescp(folder, "--fork", "+B", *options, TCP_NODELAY="1") as peer:
+        yield peer
+
+
+@contextmanager
+def _long_pdus(folder: Path) -> Iterator[Peer]:
+    with _storescp(folder, "--max-pdu", "131072") as peer:
         yield peer
 
 
@@ -283,11 +295,11 @@ NODE, ORTHANC, DCMTK = "node", "Orthanc", "DCMTK storescp"
 ON_DISK: Receivers = {
     NODE: (sys.executable, _node),
     ORTHANC: ("Orthanc", partial(_orthanc, is_synced=True)),
-    DCMTK: ("storescp", _storescp),
+    DCMTK: ("storescp", _long_pdus),
     "pynetdicom storescp": (sys.executable, _pynetdicom),
 }
 IN_MEMORY: Receivers = ON_DISK | {ORTHANC: ("Orthanc", partial(_orthanc, is_synced=False))}
-FROM_STORESCU: Receivers = {name: start for name, start in IN_MEMORY.items() if name in (NODE, DCMTK)}
+FROM_STORESCU: Receivers = {NODE: (sys.executable, _node), DCMTK: ("storescp", _storescp)}
 
 
 if __name__ == "__main__":
