@@ -1,6 +1,7 @@
 """Which transfers are going on: instances of one study from one peer, until the peer has been quiet for a while.
 
-One transfer may take many associations, and one association may carry many studies. Called from `processes.serve`.
+One transfer may take many associations, and one association may carry many studies. Called from `processes.watching`,
+and from the steps that fetch or find instances themselves.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+
+from pacs_node.domain.instance import Receipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +21,15 @@ class Transfer:
     address: str
     study_instance_uid: str
     instances: int = 0
+
+
+def transfer_of(receipt: Receipt) -> Transfer:
+    """The transfer that an instance came with."""
+    return Transfer(
+        calling_ae_title=receipt.calling_ae_title,
+        address=receipt.peer_address,
+        study_instance_uid=receipt.study_instance_uid,
+    )
 
 
 class Transfers:

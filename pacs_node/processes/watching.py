@@ -15,7 +15,7 @@ from pacs_node.audit.trail import Behind, Trail
 from pacs_node.config import Config
 from pacs_node.domain.instance import Receipt
 from pacs_node.domain.rate import RateLimit, Verdict
-from pacs_node.domain.transfers import Transfer, Transfers
+from pacs_node.domain.transfers import Transfers, transfer_of
 
 QUIET_S = 15.0
 """A transfer from one peer is over when nothing of its study has come for that long."""
@@ -49,7 +49,7 @@ class Watch:
 
     def stored(self, receipts: Iterable[Receipt]) -> None:
         """These instances are in the index."""
-        for transfer in self._transfers.stored(map(_transfer, receipts), self._clock()):
+        for transfer in self._transfers.stored(map(transfer_of, receipts), self._clock()):
             self._reporter.receiving(transfer)
 
     def happened(self, name: str, values: Mapping[str, object]) -> None:
@@ -73,11 +73,3 @@ class Watch:
         self._behind.close()
         if self._sender is not None:
             self._sender.close()
-
-
-def _transfer(receipt: Receipt) -> Transfer:
-    return Transfer(
-        calling_ae_title=receipt.calling_ae_title,
-        address=receipt.peer_address,
-        study_instance_uid=receipt.study_instance_uid,
-    )

@@ -24,8 +24,9 @@ from pacs_node.config import Config
 from pacs_node.node import build
 from pacs_node.processes.children import RESTART_S, die_with_parent
 from pacs_node.processes.starting import awaited
-from pacs_node.steps.lanes import lanes
+from pacs_node.steps.lanes import fetching_lanes, lanes
 from pacs_node.steps.pipelines import check_rules
+from pacs_node.steps.reindex import reindex
 from pacs_node.steps.sweep import ring_anew
 from pacs_node.work.app import DELIVERING, QUEUES, celery_app
 from pacs_node.work.tasks import add_tasks
@@ -104,10 +105,20 @@ class Worker:
             self.process.join()
 
 
+def catch_up(config: Config, queues: Collection[str]) -> None:
+    """Index what a worker of these queues had fetched when it was killed; nothing if none of them fetches."""
+    if fetching_lanes(config).isdisjoint(queues):
+        return
+    node = awaited(lambda: build(config), threading.Event())
+    awaited(lambda: reindex(node), threading.Event())
+    node.database.close()
+
+
 def _run_steps(config: Config, queues: tuple[str, ...]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):  # those of the head would only tell its own loop
         signal.signal(number, signal.SIG_DFL)
     die_with_parent()
+    catch_up(config, queues)
     app = celery_app(config)
     add_tasks(app, config)
     worker = app.Worker(

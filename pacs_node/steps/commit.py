@@ -14,7 +14,7 @@ from datetime import timedelta
 from inference.errors import InferenceError
 from pacs_node import log
 from pacs_node.archive import records
-from pacs_node.archive.queries import commitments, machine, studies
+from pacs_node.archive.queries import commitments, machine
 from pacs_node.archive.queries.machine import COMMITMENTS, Move
 from pacs_node.config import Caller, Config
 from pacs_node.domain.commitment import (
@@ -43,6 +43,7 @@ from pacs_node.node import Node
 from pacs_node.steps.confirm import conclude
 from pacs_node.steps.failure import failure_of
 from pacs_node.steps.lease import kept, new_holder
+from pacs_node.steps.reindex import record_found
 
 OWN_TURN = timedelta(seconds=60)
 """So long the process that heard the request has the first turn, because it has the sender's association."""
@@ -146,8 +147,8 @@ def _held(node: Node, uids: Iterable[str]) -> dict[str, records.Held]:
         held = commitments.held(tx, uids)
     late = [receipt for uid in uids if uid not in held and (receipt := node.files.find_receipt(uid)) is not None]
     if late:
+        record_found(node, late)
         with node.database.transaction() as tx:
-            studies.record_receipts(tx, late, node.config.settle.quiet_for)
             held |= commitments.held(tx, [receipt.sop_instance_uid for receipt in late])
     return held
 

@@ -7,6 +7,7 @@ log and history say so. What is fetched arrives like anything else: the study is
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -18,8 +19,10 @@ from pacs_node.archive.queries.machine import FRESH, STUDIES, Move
 from pacs_node.config import Config, Query
 from pacs_node.domain.completeness import expected, is_to_be_checked, missing
 from pacs_node.domain.identifiers import SeriesUid, StudyId
+from pacs_node.domain.instance import Receipt
 from pacs_node.domain.retry import STRIKES
 from pacs_node.domain.study import StudyEvent, StudyState
+from pacs_node.domain.transfers import Transfers, transfer_of
 from pacs_node.errors import NodeError
 from pacs_node.node import Node
 from pacs_node.steps.failure import failure_of
@@ -86,7 +89,8 @@ def _proceed(node: Node, query: Query, study: records.Study, holder: str, short:
 
 def _fetch(node: Node, query: Query, study: records.Study, short: tuple[SeriesUid, ...]) -> None:
     """Have every one of these series sent, as far as there is time."""
-    receiver = Receiver(node.files, record=_recorder(node), now=node.now)
+    transfers = Transfers(quiet_s=0)
+    receiver = Receiver(node.files, record=_recorder(node, transfers), now=node.now)
     try:
         for series in short:
             remaining_s = (study.check_until - node.now()).total_seconds() if study.check_until else 0
@@ -97,13 +101,17 @@ def _fetch(node: Node, query: Query, study: records.Study, short: tuple[SeriesUi
         outcome = error.code
     finally:
         receiver.close()
+        for transfer in transfers.ended(math.inf):
+            node.audit.received(transfer)
     log.event("instances_fetched", study_id=study.id, count=len(short), outcome=outcome, attempt=study.checks)
 
 
-def _recorder(node: Node) -> Callable[[Sequence[object]], None]:
-    def record(receipts: Sequence[object]) -> None:
+def _recorder(node: Node, transfers: Transfers) -> Callable[[tuple[Receipt, ...]], None]:
+    def record(receipts: tuple[Receipt, ...]) -> None:
         with node.database.transaction() as tx:
-            studies.record_receipts(tx, receipts, node.config.settle.quiet_for)  # type: ignore[arg-type]
+            studies.record_receipts(tx, receipts, node.config.settle.quiet_for)
+        for transfer in transfers.stored(map(transfer_of, receipts), 0.0):
+            node.audit.receiving(transfer)
 
     return record
 

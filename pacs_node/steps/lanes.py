@@ -25,6 +25,11 @@ def lanes(config: Config) -> tuple[str, ...]:
     return tuple(dict.fromkeys([_lane("query", _endpoint(query)) for query in config.query] + asked + told))
 
 
+def fetching_lanes(config: Config) -> frozenset[str]:
+    """The lanes on which workers receive instances themselves."""
+    return frozenset(_lane("query", _endpoint(query)) for query in config.query if query.retrieve == "get")
+
+
 def lane_of(tx: Any, config: Config, step: Step, row_id: int) -> str:
     """The lane of a row that waits for a step; empty if the step has none, or the row no peer that is known."""
     if step is Step.COMPLETE:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 
 from pacs_node import log
 from pacs_node.archive.queries import studies
 from pacs_node.domain.instance import Receipt
+from pacs_node.domain.transfers import transfer_of
 from pacs_node.errors import InstanceUnreadable
 from pacs_node.node import Node
 
@@ -27,10 +31,20 @@ def reindex(node: Node) -> int:
     added = 0
     while group := tuple(itertools.islice(missing, GROUP)):
         receipts = [receipt for key in group if (receipt := _receipt(node, key)) is not None]
-        with node.database.transaction() as tx:
-            added += studies.record_receipts(tx, receipts, node.config.settle.quiet_for) if receipts else 0
+        added += record_found(node, receipts)
     if added:
         log.event("instances_reindexed", count=added)
+    return added
+
+
+def record_found(node: Node, receipts: Sequence[Receipt]) -> int:
+    """Index what was found on disk, and audit it: whoever received it died before that; how many of them were new."""
+    with node.database.transaction() as tx:
+        new = studies.unknown(tx, receipts)
+        added = studies.record_receipts(tx, new, node.config.settle.quiet_for)
+    for transfer, instances in Counter(map(transfer_of, new)).items():
+        node.audit.receiving(transfer)
+        node.audit.received(replace(transfer, instances=instances))
     return added
 
 

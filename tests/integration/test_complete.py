@@ -11,6 +11,8 @@ import pytest
 
 from pacs_node.archive.queries import completeness, machine, studies
 from pacs_node.archive.records import Study
+from pacs_node.audit.message import Kind, from_json
+from pacs_node.audit.spool import Position, Spool
 from pacs_node.config import Query
 from pacs_node.domain.completeness import MOST_CHECKS, SeriesCount
 from pacs_node.domain.identifiers import SeriesUid, StudyId, StudyUid
@@ -19,8 +21,11 @@ from pacs_node.domain.step import Step
 from pacs_node.domain.study import StudyState
 from pacs_node.errors import PeerTimeout
 from pacs_node.node import Node
+from pacs_node.processes.work import catch_up
+from pacs_node.steps.lanes import lanes
+from pacs_node.steps.receive import Receiver
 from tests.integration.test_steps import logged
-from tests.support.steps import LATE_S, QUIET_S, Clock, all_jobs, receive, run_all, run_waiting
+from tests.support.steps import LATE_S, QUIET_S, Clock, all_jobs, receive, run_all, run_waiting, store
 
 QUERY = Query(ae_title="MYPACS", host="127.0.0.1", port=1, wait_s=120)
 
@@ -192,3 +197,38 @@ def test_a_worker_that_dies_while_it_asks_is_followed_by_another(
     run_all(node)
     assert pacs.counts == 1
     assert len(all_jobs(node)) == 1
+
+
+def told(node: Node) -> list[tuple[Kind, int]]:
+    """What the audit trail says of transfers."""
+    spool = Spool(node.config.data / "audit", keep_bytes=10_000_000)
+    messages = [from_json(line) for line, _ in spool.read(Position(), 1000)]
+    return [
+        (message.kind, message.instances) for message in messages if message.kind in (Kind.RECEIVING, Kind.RECEIVED)
+    ]
+
+
+def test_what_is_fetched_is_audited_as_what_is_sent(
+    asked: Callable[..., tuple[Node, Pacs]], chest: list[Path], clock: Clock
+) -> None:
+    node, _ = asked(dataclasses.replace(QUERY, retrieve="get"))
+    fetching = dataclasses.replace(node, fetch=lambda query, study, series, inbox, within_s: store(inbox, chest))
+    receive(node, chest[:30])
+    clock.forward(QUIET_S)
+    run_waiting(fetching)
+    assert told(node) == [(Kind.RECEIVING, 0), (Kind.RECEIVED, len(chest) - 30)]
+
+
+def test_what_a_worker_had_fetched_when_it_was_killed_is_indexed_and_audited_by_the_next(
+    asked: Callable[..., tuple[Node, Pacs]], chest: list[Path]
+) -> None:
+    node, _ = asked(dataclasses.replace(QUERY, retrieve="get"))
+    receiver = Receiver(node.files, record=lambda receipts: None, now=node.now)
+    store(receiver, chest[:3])
+    receiver.close()
+    catch_up(node.config, ["deliver"])
+    assert told(node) == []
+    for _ in range(2):
+        catch_up(node.config, lanes(node.config))
+        assert _study(node).instance_count == 3
+        assert told(node) == [(Kind.RECEIVING, 0), (Kind.RECEIVED, 3)]

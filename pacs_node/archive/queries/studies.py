@@ -29,13 +29,10 @@ def record_receipts(tx: sa.Connection, receipts: Sequence[Receipt], quiet_for: C
     -------
     the number of instances that were new
     """
-    gone = removals.condemned(tx, receipts)
-    receipts = [receipt for receipt in receipts if (receipt.file_key, receipt.received_at) not in gone]
-    held = _held(tx, tables.instance.c.sop_instance_uid, receipts)
-    own = _held(tx, tables.result.c.sop_instance_uid, receipts)
-    new = {r.sop_instance_uid: r for r in receipts if r.sop_instance_uid not in held}
+    new = unknown(tx, receipts)
+    own = _held(tx, tables.result.c.sop_instance_uid, new)
     by_study: dict[StudyUid, list[Receipt]] = {}
-    for receipt in new.values():
+    for receipt in new:
         by_study.setdefault(receipt.study_instance_uid, []).append(receipt)
     added = 0
     for uid, group in sorted(by_study.items()):
@@ -44,6 +41,14 @@ def record_receipts(tx: sa.Connection, receipts: Sequence[Receipt], quiet_for: C
         rows = [_instance_row(r, series_ids[r.series_instance_uid], r.sop_instance_uid in own) for r in group]
         added += insert_missing(tx, tables.instance, rows)
     return added
+
+
+def unknown(tx: sa.Connection, receipts: Sequence[Receipt]) -> tuple[Receipt, ...]:
+    """Those of them, once each, that the index neither holds nor has let go of."""
+    gone = removals.condemned(tx, receipts)
+    receipts = [receipt for receipt in receipts if (receipt.file_key, receipt.received_at) not in gone]
+    held = _held(tx, tables.instance.c.sop_instance_uid, receipts)
+    return tuple({r.sop_instance_uid: r for r in receipts if r.sop_instance_uid not in held}.values())
 
 
 def file_keys(tx: sa.Connection) -> frozenset[str]:
