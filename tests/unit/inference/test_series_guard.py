@@ -63,17 +63,19 @@ def test_a_frame_is_decoded() -> None:
 
 @pytest.mark.parametrize(
     ("decoding", "message"),
-    [
-        ("os.abort()", "crashed"),
-        ("os._exit(0)", "crashed"),
-        (f"bytes({DECODER_BYTES})", "more memory"),
-        ("__import__('time').sleep(60)", "longer"),
-        ("any(0 for _ in iter(int, 1))", "longer"),
-    ],
-    ids=["crash", "exit", "bloat", "sleep", "loop"],
+    [("os.abort()", "crashed"), ("os._exit(0)", "crashed"), (f"bytes({DECODER_BYTES})", "more memory")],
+    ids=["crash", "exit", "bloat"],
 )
-def test_a_decoder_that_fails_in_any_way_is_stopped(decoding: str, message: str) -> None:
-    with Decoder(program=program(decoding), first_s=2.0) as decoder, pytest.raises(DecoderStopped, match=message):
+def test_a_decoder_that_fails_is_given_up(decoding: str, message: str) -> None:
+    with Decoder(program=program(decoding)) as decoder, pytest.raises(DecoderStopped, match=message):
+        decoder.decode(CODESTREAM, a_coding())
+
+
+@pytest.mark.parametrize(
+    "decoding", ["__import__('time').sleep(60)", "any(0 for _ in iter(int, 1))"], ids=["sleep", "loop"]
+)
+def test_a_decoder_that_takes_too_long_is_stopped(decoding: str) -> None:
+    with Decoder(program=program(decoding), first_s=2.0) as decoder, pytest.raises(DecoderStopped, match="longer"):
         decoder.decode(CODESTREAM, a_coding())
 
 
