@@ -39,6 +39,8 @@ __all__ = ["Caller", "ScpSettings", "Server", "serve"]
 _BACKLOG = 256
 """Connections that the kernel holds until they are accepted; the library's 5 drop bursts of senders."""
 _POLL_S = 0.1
+_ABORT_S = 2.0
+"""What all associations together have to end once they are aborted."""
 _COLLECT_AFTER = 50
 """Ended associations of the library are garbage that refers to itself; it is collected after so many connections."""
 _SPARE_CONNECTIONS = 100
@@ -114,8 +116,9 @@ class Server:
             time.sleep(0.02)
         for association in associations:
             association.abort(block=False)
+        deadline_s = time.monotonic() + _ABORT_S
         for association in associations:
-            association.join(timeout=grace_s)
+            association.join(timeout=max(deadline_s - time.monotonic(), 0))
 
 
 def serve(

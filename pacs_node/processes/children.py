@@ -77,11 +77,12 @@ def child(name: str, config_file: Path | None, settings: Mapping[str, str]) -> C
 
 
 def end(children: Iterable[Child], timeout_s: float | None) -> None:
-    """Tell all to stop, then wait for each."""
+    """Tell all to stop, then wait so long for all of them together; None for ever."""
     for one in children:
         one.terminate()
+    ends_at = None if timeout_s is None else time.monotonic() + timeout_s
     for one in children:
-        one.wait(timeout_s)
+        one.wait(None if ends_at is None else max(ends_at - time.monotonic(), 0))
 
 
 def die_with_parent() -> None:

@@ -23,6 +23,9 @@ from pacs_node.steps.retain import Housekeeper
 from pacs_node.steps.sweep import sweep
 from pacs_node.work.app import celery_app, ring
 
+INDEX_S = 5.0
+"""What the index has, at the end, to take what was received; else it is told by the files after the next start."""
+
 
 def serve(config: Config, stop: threading.Event) -> None:
     """Receive and sweep until `stop` is set; then finish what is being received and index it.
@@ -47,7 +50,7 @@ def serve(config: Config, stop: threading.Event) -> None:
     finally:
         server.stop()
         desk.close()
-        receiver.close()
+        receiver.close(INDEX_S)
         watch.stop()
         node.database.close()
 

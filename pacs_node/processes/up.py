@@ -18,6 +18,10 @@ from pacs_node.processes.starting import awaited
 from pacs_node.processes.triton import Keeper
 from pacs_node.steps.pipelines import check_rules
 
+STOP_S = 25.0
+"""What a process has to end: `serve` takes up to 5 s for datasets, 2 s to abort, 2 s for reports on commitment, twice
+5 s for the index, and the audit trail last."""
+
 
 def up(config: Config, config_file: Path | None, stop: threading.Event) -> None:
     """Run the node until `stop` is set.
@@ -40,7 +44,7 @@ def up(config: Config, config_file: Path | None, stop: threading.Event) -> None:
             if triton is not None:
                 triton.check()
     finally:
-        end(children, timeout_s=15)
+        end(children, STOP_S)
         if triton is not None:
             triton.stop()
         log.event("node_stopped")

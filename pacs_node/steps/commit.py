@@ -7,9 +7,12 @@ row: whoever dies before the sender has the report, somebody else reports.
 from __future__ import annotations
 
 import dataclasses
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import timedelta
+from typing import Any
 
 from inference.errors import InferenceError
 from pacs_node import log
@@ -47,40 +50,71 @@ from pacs_node.steps.reindex import record_found
 
 OWN_TURN = timedelta(seconds=60)
 """So long the process that heard the request has the first turn, because it has the sender's association."""
-THREADS = 2
+READERS = 2
+"""So many threads read files at once."""
+MOST_SENDERS = 64
+"""So many have a thread at once."""
 
 Reply = Callable[[CommitmentReport], None]
+_Due = tuple[CommitmentId, Reply]
 
 
 class CommitmentDesk:
-    """Where the SCP puts requests; reports in threads of its own, on the association that the request came on."""
+    """Where the SCP puts requests; reports on the association that the request came on.
+
+    Each sender has a thread for its reports, one after the other: one that does not answer keeps nobody else waiting.
+    """
 
     def __init__(self, node: Node) -> None:
         self._node = dataclasses.replace(node, abandon=lambda: None)  # a late report must not end the SCP
-        self._threads = ThreadPoolExecutor(THREADS, "commitment")
+        self._reading = threading.Semaphore(READERS)
+        self._waiting: dict[Asker, deque[_Due]] = {}
+        self._changed = threading.Condition()
+        self._is_closing = False
 
     def accept(self, request: CommitmentRequest, asker: Asker, reply: Reply) -> None:
         """Record a sender's request; raises TransactionDuplicate, DatabaseUnavailable."""
         now = self._node.now()
         with self._node.database.transaction() as tx:
-            commitment_id = commitments.request(tx, request, asker, now, now + OWN_TURN)
+            due = commitments.request(tx, request, asker, now, now + OWN_TURN), reply
         log.event("commitment_requested", calling_ae_title=asker.calling_ae_title, instances=len(request.references))
-        self._threads.submit(_report, self._node, commitment_id, reply)
+        with self._changed:
+            if asker in self._waiting:
+                self._waiting[asker].append(due)
+            elif len(self._waiting) < MOST_SENDERS:  # else it is left to the workers
+                self._waiting[asker] = deque()
+                threading.Thread(target=self._serve, args=[asker, due], name="commitment", daemon=True).start()
 
     def conclude(self, report: CommitmentReport) -> None:
         """Record what a destination commits to; raises NotFound, DatabaseUnavailable."""
         conclude(self._node, report)
 
-    def close(self) -> None:
-        """Let the reports that are on their way end; those that have not begun are left to the workers."""
-        self._threads.shutdown(cancel_futures=True)
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Let the reports that are on their way end, if that is soon; the others are left to the workers."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.wait_for(lambda: not self._waiting, timeout_s)
+
+    def _serve(self, asker: Asker, due: _Due | None) -> None:
+        while due is not None:
+            with suppress(NodeError):  # the index is away; the request waits in it for whoever comes next
+                _report(self._node, *due, self._reading)
+            due = self._next(asker)
+
+    def _next(self, asker: Asker) -> _Due | None:
+        with self._changed:
+            if self._waiting[asker] and not self._is_closing:
+                return self._waiting[asker].popleft()
+            del self._waiting[asker]
+            self._changed.notify_all()
+            return None
 
 
 def report_commitment(node: Node, commitment_id: CommitmentId) -> bool:
     """Report about a request that waits, on an association of our own; False if it does not wait (any more)."""
     with node.database.transaction() as tx:
         caller = caller_of(node.config, commitments.get(tx, commitment_id).calling_ae_title)
-    return _report(node, commitment_id, lambda report: _tell(node, caller, report))
+    return _report(node, commitment_id, lambda report: _tell(node, caller, report), nullcontext())
 
 
 def _tell(node: Node, caller: Caller | None, report: CommitmentReport) -> None:
@@ -95,7 +129,7 @@ def caller_of(config: Config, calling_ae_title: str) -> Caller | None:
     return next((caller for caller in known if caller.ae_title.strip() == calling_ae_title), None)
 
 
-def _report(node: Node, commitment_id: CommitmentId, reply: Reply) -> bool:
+def _report(node: Node, commitment_id: CommitmentId, reply: Reply, reading: AbstractContextManager[Any]) -> bool:
     holder = new_holder()
     until = node.now() + timedelta(seconds=node.config.work.lease_s)
     with node.database.transaction() as tx:
@@ -109,7 +143,8 @@ def _report(node: Node, commitment_id: CommitmentId, reply: Reply) -> bool:
     try:
         check_worth(REPORT, commitment.attempt, commitment.strikes)
         with kept(node, Step.REPORT, COMMITMENTS, commitment_id, holder, give_up):
-            report = _promised(node, commitment)
+            with reading:
+                report = _promised(node, commitment)
             reply(report)
     except Exception as error:  # noqa: BLE001 - the border of the step, see `steps.failure`
         _record_failure(node, commitment, holder, failure_of(error))

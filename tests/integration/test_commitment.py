@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -38,6 +39,7 @@ from tests.support.commitment import (
     references_to,
     serving,
 )
+from tests.support.nodes import eventually
 from tests.support.steps import Clock, receive, store, uid_of
 
 CT1 = Sender(calling_ae_title="CT1", address="127.0.0.1")
@@ -253,6 +255,37 @@ def test_the_association_of_the_sender_goes_first_and_an_own_one_follows_at_once
     assert [(call.step, call.row_id) for call in sweep(reachable)] == [(Step.REPORT, 1)]
     assert report_commitment(reachable, row.id)
     assert told == ["theirs", "own"]
+
+
+def test_senders_that_take_no_report_keep_neither_others_nor_the_end_waiting(node: Node) -> None:
+    desk, is_over, is_told = CommitmentDesk(node), threading.Event(), threading.Event()
+    for number in range(5):
+        request = CommitmentRequest(transaction_uid=f"2.25.{number}", references=(ABSENT,))
+        silent = dataclasses.replace(CT1, calling_ae_title=f"SILENT{number}")
+        desk.accept(request, silent, lambda report: is_over.wait(60))  # type: ignore[arg-type, return-value]
+    desk.accept(CommitmentRequest(transaction_uid="2.25.9", references=(ABSENT,)), CT1, lambda report: is_told.set())
+    assert is_told.wait(20)
+    desk.close(timeout_s=0.01)
+    assert not is_over.is_set()
+    is_over.set()
+    desk.close(timeout_s=20)
+
+
+def test_the_reports_of_one_sender_come_one_after_the_other(node: Node) -> None:
+    desk, told = CommitmentDesk(node), list[str]()
+    is_begun = threading.Event()
+
+    def reply(report: CommitmentReport) -> None:
+        is_begun.wait(20)
+        told.append(report.transaction_uid)
+
+    asked = [f"2.25.{number}" for number in range(3)]
+    for uid in asked:
+        desk.accept(CommitmentRequest(transaction_uid=uid, references=(ABSENT,)), CT1, reply)
+    is_begun.set()
+    eventually(lambda: len(told) == len(asked))
+    desk.close(timeout_s=20)
+    assert told == asked
 
 
 def test_a_sender_that_asked_for_hundreds_of_reports_has_a_worker_of_its_own(node: Node, clock: Clock) -> None:
