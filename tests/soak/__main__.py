@@ -70,10 +70,10 @@ def main() -> int:
     out = out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     console = Console()
-    console.print(f"seed {options.seed}; what is left of this is in {out}")
+    console.print(f"seed {options.seed}; report and evidence go to {out}", highlight=False, soft_wrap=True)
     run, judgement = _soak(options, out, console)
     report.write(out, run, judgement)
-    console.print((out / "report.md").read_text(encoding="utf-8"), markup=False, highlight=False)
+    console.print((out / "report.md").read_text(encoding="utf-8"), markup=False, highlight=False, soft_wrap=True)
     return 0 if run.is_good and judgement.is_good else 1
 
 
@@ -93,7 +93,7 @@ def _soak(options: argparse.Namespace, out: Path, console: Console) -> tuple[rep
         faults = FaultMaker(keeper, disk, both, out / "faults.jsonl", options.seed, 60 * options.minutes)
         traffic = _traffic(options, keeper, book, watcher, faults, both[0])
         screen = Screen(console, book, watcher, faults, traffic)
-        _live(options, traffic, faults, screen)
+        minutes = _live(options, traffic, faults, screen)
         rested_s = time.monotonic()
         unfinished = _rest(watcher, screen, 60 * options.rest_minutes)
         rest_s = time.monotonic() - rested_s
@@ -111,7 +111,7 @@ def _soak(options: argparse.Namespace, out: Path, console: Console) -> tuple[rep
         seed=options.seed,
         begun=f"{begun:%Y-%m-%d %H:%M} UTC",
         machine=f"{os.cpu_count()} cores ({platform.machine()}{options.remark and ', ' + options.remark})",
-        minutes=options.minutes,
+        minutes=minutes,
         rest_s=rest_s,
         unfinished=unfinished,
         starts=keeper.starts,
@@ -150,22 +150,28 @@ def _traffic(
     )
 
 
-def _live(options: argparse.Namespace, traffic: Traffic, faults: FaultMaker, screen: Screen) -> None:
-    """Let senders and faults go on for the time that was asked for, and the senders end what they have begun."""
+def _live(options: argparse.Namespace, traffic: Traffic, faults: FaultMaker, screen: Screen) -> float:
+    """Let senders and faults go on for the time that was asked for; the minutes that they did.
+
+    What senders have begun they may end after that.
+    """
     senders = [Sender(traffic, number) for number in range(1, options.senders + 1)]
     for sender in senders:
         sender.start()
     faults.start()
+    started_s = time.monotonic()
     try:
         screen.show_until(lambda: False, 60 * options.minutes, "traffic and faults")
     except KeyboardInterrupt:
         screen.say("ends the traffic early")
+    minutes = round((time.monotonic() - started_s) / 60, 1)
     traffic.is_over.set()
     faults.stop()
     screen.show_until(lambda: not any(s.is_alive() for s in senders), LAST_WORDS_S, "senders end what they began")
     traffic.is_cut_off.set()
     for sender in senders:
         sender.join(60)
+    return minutes
 
 
 def _rest(watcher: Watcher, screen: Screen, limit_s: float) -> int:
@@ -192,7 +198,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Say something once."""
-        self._console.print(f"{datetime.now(UTC):%H:%M:%S} {text}", highlight=False)
+        self._console.print(f"{datetime.now(UTC):%H:%M:%S} {text}", highlight=False, soft_wrap=True)
 
     def show_until(self, is_over: Callable[[], bool], limit_s: float, phase: str) -> None:
         """Look every few seconds until it is over, or the time is."""
