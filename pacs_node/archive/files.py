@@ -6,7 +6,8 @@
     <root>/incoming/<process>/...      drafts; those of dead processes are removed
 
 An instance is durable once `FileDraft.commit` returns: file synced, renamed to its place (never over another), folder
-synced. A stored instance never changes. Called from `steps`; several processes may use one root.
+synced. A stored instance never changes; only one that is about to be deleted, and comes again, is replaced by itself.
+Called from `steps`; several processes may use one root.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -206,18 +207,10 @@ class InstanceFiles:
             for file_key, received_at in receipts:
                 path = self.path(file_key)
                 folders.add(path.parent)  # also of those that are gone: whoever removed them may not have come to this
-                if self._is_of(path, received_at):
+                if _is_of(self._root, path, received_at):
                     path.unlink()
             for folder in sorted(folders):
                 sync_folder(folder)
-
-    def _is_of(self, path: Path, received_at: datetime) -> bool:
-        try:
-            return _read_receipt(self._root, path).received_at == received_at
-        except NotFound:
-            return False
-        except InstanceUnreadable:
-            return True  # damaged since it was received; what has just come is not
 
 
 class FileDraft:
@@ -247,9 +240,18 @@ class FileDraft:
             yield view
 
     def commit(
-        self, study_instance_uid: StudyUid, series_instance_uid: SeriesUid, received_at: datetime
+        self,
+        study_instance_uid: StudyUid,
+        series_instance_uid: SeriesUid,
+        received_at: datetime,
+        is_leaving: Callable[[Receipt], bool] = lambda stored: False,
     ) -> tuple[StoreOutcome, Receipt]:
         """Make the dataset durable in its place.
+
+        Parameters
+        ----------
+        is_leaving : asked about an instance that is stored already: whether its file is about to be removed, so that
+            this one has to take its place; it may raise NodeError
 
         Returns
         -------
@@ -264,7 +266,7 @@ class FileDraft:
         target = self._root / receipt.file_key
         try:
             with translated():
-                return self._placed(receipt, target)
+                return self._placed(receipt, target, is_leaving)
         finally:
             self.discard()
 
@@ -276,7 +278,9 @@ class FileDraft:
             with suppress(OSError):  # left over, it is removed with the workspace
                 self._path.unlink(missing_ok=True)
 
-    def _placed(self, receipt: Receipt, target: Path) -> tuple[StoreOutcome, Receipt]:
+    def _placed(
+        self, receipt: Receipt, target: Path, is_leaving: Callable[[Receipt], bool]
+    ) -> tuple[StoreOutcome, Receipt]:
         self._file.overwrite(self._head_bytes - part10.NOTE_BYTES, part10.note(receipt))
         if not target.exists():
             self._file.sync()
@@ -285,21 +289,31 @@ class FileDraft:
                 sync_folder(target.parent)
                 return StoreOutcome.STORED, receipt
         sync_folder(target.parent)  # whoever stored it may not have come to this yet
-        return self._compared(receipt, target)
-
-    def _compared(self, receipt: Receipt, target: Path) -> tuple[StoreOutcome, Receipt]:
         try:
             stored = _read_receipt(self._root, target)
+        except NotFound:  # it has just been removed
+            return self._placed(receipt, target, is_leaving)
         except InstanceUnreadable as error:
             raise StorageFailed("the stored instance with this UID is damaged") from error
-        if (stored.sha256, stored.transfer_syntax_uid) == (receipt.sha256, receipt.transfer_syntax_uid):
+        if (stored.sha256, stored.transfer_syntax_uid) != (receipt.sha256, receipt.transfer_syntax_uid):
+            self._keep_aside(receipt, target)
+            raise InstanceConflict(stored_sha256=stored.sha256, refused_sha256=receipt.sha256)
+        if not is_leaving(stored):
             return StoreOutcome.ALREADY_STORED, stored
+        with locked(self._root / "instances"):  # nobody removes it meanwhile
+            if _is_of(self._root, target, stored.received_at):
+                self._file.sync()
+                self._path.replace(target)
+                sync_folder(target.parent)
+                return StoreOutcome.STORED, receipt
+        return self._placed(receipt, target, is_leaving)
+
+    def _keep_aside(self, receipt: Receipt, target: Path) -> None:
         folder = self._root / "conflicts"
         make_folder(folder)
         self._file.sync()
         self._path.replace(folder / f"{target.parent.name}{target.stem}-{receipt.sha256}.dcm")
         sync_folder(folder)
-        raise InstanceConflict(stored_sha256=stored.sha256, refused_sha256=receipt.sha256)
 
     def _receipt(self, study: StudyUid, series: SeriesUid, received_at: datetime) -> Receipt:
         return Receipt(
@@ -320,6 +334,15 @@ class FileDraft:
 def _key_of(sop_instance_uid: str) -> str:
     digest = hashlib.sha256(sop_instance_uid.encode()).hexdigest()
     return f"instances/{digest[:2]}/{digest[2:]}.dcm"
+
+
+def _is_of(root: Path, path: Path, received_at: datetime) -> bool:
+    try:
+        return _read_receipt(root, path).received_at == received_at
+    except NotFound:
+        return False
+    except InstanceUnreadable:
+        return True  # damaged since it was received; what has just come is not
 
 
 def _read_receipt(root: Path, path: Path) -> Receipt:

@@ -19,7 +19,7 @@ from pacs_node.processes.watching import Watch
 from pacs_node.steps.commit import CommitmentDesk
 from pacs_node.steps.receive import Receiver
 from pacs_node.steps.reindex import reindex
-from pacs_node.steps.retain import Housekeeper
+from pacs_node.steps.retain import Housekeeper, leaving
 from pacs_node.steps.sweep import sweep
 from pacs_node.work.app import celery_app, ring
 
@@ -39,7 +39,11 @@ def serve(config: Config, stop: threading.Event) -> None:
     awaited(lambda: reindex(node), stop)
     watch = Watch(config, node.audit)
     receiver = Receiver(
-        node.files, record=lambda receipts: _record(node, watch, receipts), now=node.now, catch_up=lambda: reindex(node)
+        node.files,
+        record=lambda receipts: _record(node, watch, receipts),
+        now=node.now,
+        catch_up=lambda: reindex(node),
+        is_leaving=awaited(lambda: leaving(node), stop),
     )
     desk = CommitmentDesk(node)
     server = scp.serve(_settings(config), receiver, partial(_on_event, watch), desk=desk)

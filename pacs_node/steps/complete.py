@@ -28,6 +28,7 @@ from pacs_node.node import Node
 from pacs_node.steps.failure import failure_of
 from pacs_node.steps.lease import new_holder
 from pacs_node.steps.receive import Receiver
+from pacs_node.steps.retain import leaving
 
 INCOMPLETE = "study.incomplete"
 """Code of a study of which the PACS holds more than has arrived."""
@@ -90,7 +91,7 @@ def _proceed(node: Node, query: Query, study: records.Study, holder: str, short:
 def _fetch(node: Node, query: Query, study: records.Study, short: tuple[SeriesUid, ...]) -> None:
     """Have every one of these series sent, as far as there is time."""
     transfers = Transfers(quiet_s=0)
-    receiver = Receiver(node.files, record=_recorder(node, transfers), now=node.now)
+    receiver = Receiver(node.files, record=_recorder(node, transfers), now=node.now, is_leaving=leaving(node))
     try:
         for series in short:
             remaining_s = (study.check_until - node.now()).total_seconds() if study.check_until else 0

@@ -38,6 +38,7 @@ class Receiver:
     record : indexes receipts; it may raise, and is called again then, and it must accept the same receipt twice
     now : UTC, aware
     catch_up : indexes what is on disk and was forgotten here; it may raise, and is called again then
+    is_leaving : whether the file of an instance is about to be removed; it may raise NodeError
     most_waiting : more receipts than these are forgotten
     """
 
@@ -48,10 +49,12 @@ class Receiver:
         record: Callable[[tuple[Receipt, ...]], None],
         now: Callable[[], datetime],
         catch_up: Callable[[], object] = lambda: None,
+        is_leaving: Callable[[Receipt], bool] = lambda stored: False,
         most_waiting: int = MOST_WAITING,
     ) -> None:
         self._files = files
         self._now = now
+        self._is_leaving = is_leaving
         self._recorder = _Recorder(record, catch_up, most_waiting)
         files.clean()
 
@@ -87,7 +90,7 @@ class Receiver:
         if not (is_uid(found.study_instance_uid) and is_uid(found.series_instance_uid)):
             raise InstanceUnreadable
         study, series = StudyUid(found.study_instance_uid), SeriesUid(found.series_instance_uid)
-        outcome, receipt = draft.commit(study, series, self._now())
+        outcome, receipt = draft.commit(study, series, self._now(), self._is_leaving)
         if outcome is StoreOutcome.STORED:
             self._recorder.put(receipt)
         return outcome

@@ -19,6 +19,7 @@ from pacs_node.archive.files import ResultFile
 from pacs_node.archive.queries import removals, retention
 from pacs_node.config import Config
 from pacs_node.domain.identifiers import JobId
+from pacs_node.domain.instance import Receipt
 from pacs_node.domain.retention import (
     ADVICE,
     DAY_S,
@@ -112,6 +113,21 @@ def remove_files(node: Node) -> bool:
         with node.database.transaction() as tx:
             removals.done(tx, [row_id for row_id, _, _ in condemned])
     return bool(condemned)
+
+
+def leaving(node: Node) -> Callable[[Receipt], bool]:
+    """Whether the file of an instance that came again is about to be removed, because the index has let go of it.
+
+    Nobody may be told that such an instance is stored; raises DatabaseUnavailable. Without retention none ever is.
+    """
+    with node.database.transaction() as tx:
+        is_idle = policy_of(node.config).is_idle and not removals.listed(tx, 1)
+
+    def is_leaving(stored: Receipt) -> bool:
+        with node.database.transaction() as tx:
+            return bool(removals.condemned(tx, [stored]))
+
+    return (lambda stored: False) if is_idle else is_leaving
 
 
 def left_behind(node: Node) -> tuple[ResultFile, ...]:

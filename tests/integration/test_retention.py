@@ -313,6 +313,25 @@ def test_an_instance_that_has_come_again_survives_the_removal_of_its_earlier_fil
     check_rows_and_files_agree(node)
 
 
+def test_an_instance_that_comes_again_before_its_file_is_removed_is_kept_as_a_new_one(
+    any_node: Node, clock: Clock, other: list[Path]
+) -> None:
+    """Acknowledged is acknowledged, although the index has let go of it already."""
+    node = keeping(any_node, THIRTY_DAYS, NO_RULE)
+    finished(node, clock, other)
+    clock.forward(30 * DAY_S)
+    for holding in plan_retention(node).leaving:
+        assert delete(node, holding)
+    assert (instances_on_disk(node), study_of(node).instance_count) == (3, 0)
+    receive(node, other[:1])
+    assert (study_of(node).state, study_of(node).instance_count) == ("receiving", 1)
+    while remove_files(node):
+        pass
+    assert _is_on_disk(node, other[0])
+    assert (instances_on_disk(node), reindex(node)) == (1, 0)
+    check_rows_and_files_agree(node)
+
+
 def _is_on_disk(node: Node, path: Path) -> bool:
     return node.files.find_receipt(uid_of(path)) is not None
 

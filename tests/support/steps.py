@@ -23,6 +23,7 @@ from pacs_node.domain.step import Call, Step
 from pacs_node.node import Node, build
 from pacs_node.steps.lease import new_holder
 from pacs_node.steps.receive import Receiver
+from pacs_node.steps.retain import leaving
 from pacs_node.steps.sweep import sweep, waiting
 from pacs_node.work.tasks import STEPS
 from tests.support.instances import a_request, encoded
@@ -113,7 +114,7 @@ def receive(node: Node, paths: Sequence[Path]) -> None:
         with node.database.transaction() as tx:
             studies.record_receipts(tx, receipts, node.config.settle.quiet_for)  # type: ignore[arg-type]
 
-    receiver = Receiver(node.files, record=record, now=node.now)
+    receiver = Receiver(node.files, record=record, now=node.now, is_leaving=leaving(node))
     store(receiver, paths)
     assert receiver.flush()
     receiver.close()
