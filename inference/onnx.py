@@ -1,42 +1,34 @@
-"""ONNX Runtime in this process, on the same model repository that Triton serves.
+"""The models of a repository in this process: the ONNX files that Triton serves, without a server.
 
-For `pulmonode series analyse`, for `triton.mode = "onnx"`, and for tests. Nothing else imports onnxruntime.
+For `pulmonode series analyse`, for `triton.mode = "onnx"`, for publishing, and for tests.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import onnxruntime
-from onnxruntime.capi.onnxruntime_pybind11_state import (
-    Fail,
-    InvalidArgument,
-    InvalidGraph,
-    InvalidProtobuf,
-    RuntimeException,
-)
-from onnxruntime.capi.onnxruntime_pybind11_state import (
-    NotImplemented as NotSupported,
-)
-
+from inference.contract import Contract
+from inference.engine import Engine, is_exact
 from inference.errors import ContractInvalid, PredictorBroken
 from inference.predictor import FloatTensor, check_answer, check_request
 from inference.registry import ModelRepository
 
-Shape = tuple[int | None, ...]
-
-_UNUSABLE = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotSupported, RuntimeException)
-
 
 class OnnxPredictor:
-    """A `Predictor` without a server. May be used by several threads at once."""
+    """A `Predictor` without a server. May be used by several threads at once.
 
-    def __init__(self, models: ModelRepository, *, threads: int = 1) -> None:
+    Parameters
+    ----------
+    threads : for each model
+    exact : in float32 throughout, as torch; else as it is served
+    """
+
+    def __init__(self, models: ModelRepository, *, threads: int = 1, exact: bool = False) -> None:
         self._models = models
         self._threads = threads
-        self._sessions: dict[tuple[str, int], onnxruntime.InferenceSession] = {}
+        self._exact = exact
+        self._engines: dict[tuple[str, int], Engine] = {}
         self._loading = threading.Lock()
 
     def infer(
@@ -45,55 +37,25 @@ class OnnxPredictor:
         """Run a batch, as `Predictor.infer` says; the model is loaded on first use, and its hash checked."""
         contract = self._models.contract(model, version)
         batch = check_request(contract, inputs, outputs)
-        session = self._session(model, version)
         try:
-            answer = dict(zip(outputs, session.run(list(outputs), dict(inputs)), strict=True))
-        except (Fail, InvalidArgument, RuntimeException) as error:
+            answer = self._engine(contract).run(inputs, outputs)
+        except PredictorBroken as error:
             raise PredictorBroken(f"{model} version {version} failed: {error}") from error
         for tensor in answer.values():
             tensor.setflags(write=False)  # as they come from Triton
         check_answer(contract, batch, outputs, answer)
         return answer
 
-    def _session(self, model: str, version: int) -> onnxruntime.InferenceSession:
+    def _engine(self, contract: Contract) -> Engine:
+        key = (contract.model, contract.version)
         with self._loading:
-            if (model, version) not in self._sessions:
-                self._sessions[model, version] = self._loaded(model, version)
-            return self._sessions[model, version]
+            if key not in self._engines:
+                self._engines[key] = self._loaded(contract)
+            return self._engines[key]
 
-    def _loaded(self, model: str, version: int) -> onnxruntime.InferenceSession:
+    def _loaded(self, contract: Contract) -> Engine:
+        artefact = self._models.artefact(contract.model, contract.version)
         try:
-            return _session(self._models.artefact(model, version), self._threads)
-        except _UNUSABLE as error:
-            raise ContractInvalid(f"the file of {model} version {version} is no usable model: {error}") from error
-
-
-def tensors_of(artefact: bytes) -> tuple[dict[str, Shape], dict[str, Shape]]:
-    """The inputs and the outputs that a file itself declares: shapes by name, batch axis included, None = any length.
-
-    Raises
-    ------
-    ContractInvalid : it is no usable model, or has tensors that are not float32
-    """
-    try:
-        session = _session(artefact, threads=1)
-    except _UNUSABLE as error:
-        raise ContractInvalid(f"model.onnx is no usable model: {error}") from error
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    odd = sorted(tensor.name for tensor in [*inputs, *outputs] if tensor.type != "tensor(float)")
-    if odd:
-        raise ContractInvalid(f"model.onnx has tensors that are not float32: {', '.join(odd)}")
-    return _shapes(inputs), _shapes(outputs)
-
-
-def _shapes(tensors: Sequence[Any]) -> dict[str, Shape]:
-    return {
-        tensor.name: tuple(length if isinstance(length, int) else None for length in tensor.shape) for tensor in tensors
-    }
-
-
-def _session(artefact: bytes, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other work shares these cores
-    return onnxruntime.InferenceSession(artefact, options, providers=["CPUExecutionProvider"])
+            return Engine(artefact, threads=self._threads, is_exact=self._exact or is_exact(contract))
+        except ContractInvalid as error:
+            raise ContractInvalid(f"{contract.model} version {contract.version}: {error}") from error

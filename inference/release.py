@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from inference.contract import Contract
+from inference.engine import Engine, is_exact
 from inference.errors import ContractInvalid, GoldenMismatch, InferenceError, ReleaseInvalid
-from inference.onnx import OnnxPredictor, tensors_of
+from inference.onnx import OnnxPredictor
 from inference.predictor import FloatTensor, Predictor
 from inference.registry import Member, ModelRepository
 
@@ -31,6 +32,11 @@ _NEEDS = {
     "roi-head": ("classes",),
 }
 """What a contract of each kind must say."""
+
+
+BFLOAT16_PARITY = 0.05
+"""For models that may be served in bfloat16, which has 8 bits of a number: single voxels of JNSC's golden cases are off
+by 0.036, with a mean of 0.001 (`deploy/docs/performance.md`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +54,10 @@ class Golden:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """How well one model reproduced its golden cases: the largest absolute difference, and the largest allowed."""
+    """How well one model reproduced its golden cases: the largest difference, and the largest allowed.
+
+    Both are absolute up to values of 1, as probabilities are, and shares of the largest value of a tensor beyond.
+    """
 
     model: str
     version: int
@@ -77,7 +86,7 @@ def read_release(folder: Path) -> tuple[Member, ...]:
 
 
 def rehearse(members: Sequence[Member]) -> tuple[Proof, ...]:
-    """Publish a set into a repository of its own, and see that ONNX Runtime reproduces the golden cases there.
+    """Publish a set into a repository of its own, and see that it reproduces the golden cases there, in float32.
 
     Raises
     ------
@@ -86,11 +95,15 @@ def rehearse(members: Sequence[Member]) -> tuple[Proof, ...]:
     with tempfile.TemporaryDirectory() as folder:
         trial = ModelRepository(Path(folder))
         stored = trial.publish(*members)
-        return tuple(prove(trial, OnnxPredictor(trial), contract) for contract in stored)
+        return tuple(prove(trial, OnnxPredictor(trial, exact=True), contract, exact=True) for contract in stored)
 
 
-def prove(models: ModelRepository, predictor: Predictor, contract: Contract) -> Proof:
+def prove(models: ModelRepository, predictor: Predictor, contract: Contract, *, exact: bool = False) -> Proof:
     """Ask a model its golden cases.
+
+    Parameters
+    ----------
+    exact : the predictor computes in float32, whatever the model allows when it is served
 
     Raises
     ------
@@ -99,12 +112,13 @@ def prove(models: ModelRepository, predictor: Predictor, contract: Contract) -> 
     InferenceError : the model does not answer, or not as its contract says
     """
     golden = golden_of(models.golden(contract.model, contract.version), contract)
-    allowed, worst = _parity(contract), 0.0
+    allowed, worst = _parity(contract, exact or is_exact(contract)), 0.0
     for case in range(golden.cases):
         inputs = {name: values[case : case + 1] for name, values in golden.inputs.items()}
         answer = predictor.infer(contract.model, contract.version, inputs, sorted(golden.outputs))
         for name, expected in golden.outputs.items():
-            difference = float(np.abs(answer[name][0] - expected[case]).max())
+            scale = max(1.0, float(np.abs(expected[case]).max()))
+            difference = float(np.abs(answer[name][0] - expected[case]).max()) / scale
             worst = max(worst, difference)
             if difference > allowed:
                 raise GoldenMismatch(
@@ -197,7 +211,7 @@ def _faults_of_graph(member: Member) -> Iterator[str]:
     """Where the file contradicts the contract, and golden cases that do not fit it."""
     contract = member.contract
     try:
-        graph = tensors_of(member.artefact)
+        graph = Engine(member.artefact).tensors
         golden_of(member.golden, contract)
     except InferenceError as error:
         yield str(error)
@@ -217,8 +231,8 @@ def _fits(found: Sequence[int | None], shape: Sequence[int]) -> bool:
     return batch is None and len(rest) == len(shape) and all(a in (None, b) for a, b in zip(rest, shape, strict=True))
 
 
-def _parity(contract: Contract) -> float:
+def _parity(contract: Contract, exact: bool) -> float:
     allowed = contract.evaluation.get("parity")
     if not isinstance(allowed, int | float):
         raise ReleaseInvalid(f'the contract of {contract.model} lacks evaluation["parity"]; export it again')
-    return float(allowed)
+    return float(allowed) if exact else max(float(allowed), BFLOAT16_PARITY)

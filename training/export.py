@@ -47,14 +47,14 @@ def release(
     trained_on: Mapping[str, Any],
     evaluation: Mapping[str, Any],
 ) -> tuple[Proof, ...]:
-    """Write a release, after proving by the code that will publish it that ONNX Runtime answers as torch does.
+    """Write a release, after proving by the code that will publish it that the file answers as torch does.
 
     Parameters
     ----------
     served : the models of one system, the ones that feed others first
     folder : must not be there yet
     real : cases that every model is asked beside noise
-    parity : the largest absolute difference between torch and ONNX Runtime that is accepted
+    parity : the largest absolute difference between torch and the file that is accepted
     trained_on, evaluation : for the contracts
 
     Raises

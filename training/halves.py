@@ -39,7 +39,7 @@ def store_halves(model: ir.Model) -> None:
     ----------
     model : as it is exported and not yet optimised, changed in place. The optimiser would multiply the scale of a batch
         norm into the weights before it, and nothing would be left that float16 holds; behind a Cast it leaves them
-        alone. ONNX Runtime folds the Casts and then the batch norms when it loads the file.
+        alone. Runtimes fold the Casts and then the batch norms when they load the file.
     """
     for value in list(model.graph.initializers.values()):
         if value.dtype == ir.DataType.FLOAT and value.const_value is not None:

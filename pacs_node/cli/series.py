@@ -39,7 +39,7 @@ def analyse(
     directory: Directory,
     out: Annotated[Path, typer.Option(help="Folder for SEG, SR and pictures; made if need be.")],
     config: ConfigFile = None,
-    triton: Annotated[str, typer.Option(help="host:port of a Triton server; else ONNX Runtime in this process.")] = "",
+    triton: Annotated[str, typer.Option(help="host:port of a Triton server; else this process runs the models.")] = "",
     every: Annotated[bool, typer.Option("--every", help="Every series, not only those that a rule chooses.")] = False,
     pipeline: Annotated[str, typer.Option(help="Pipeline to use instead of the one that the rule names.")] = "",
     profile: Annotated[list[str], typer.Option(help="Documents to write, or a profile; may be repeated.")] = ["seg+sr"],  # noqa: B006

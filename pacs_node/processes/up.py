@@ -51,13 +51,13 @@ def up(config: Config, config_file: Path | None, stop: threading.Event) -> None:
 
 
 def _mode(config: Config) -> str:
-    """Who runs the models: ONNX Runtime in the workers where the embedded server does not run on this machine."""
+    """Who runs the models: the workers themselves where the embedded server does not run on this machine."""
     if config.triton.mode == "embedded":
         try:
             find_wheel()
         except PredictorUnavailable as error:
             log.event("triton_not_started", code=error.code, mode="onnx")
-            sys.stderr.write(f"pulmonode: {error}; meanwhile ONNX Runtime runs the models\n")
+            sys.stderr.write(f"pulmonode: {error}; meanwhile the workers run the models\n")
             return "onnx"
     return config.triton.mode
 

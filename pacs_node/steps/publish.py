@@ -58,7 +58,7 @@ class Switch:
 
 
 def live_of(config: Config, models: ModelRepository, header: Mapping[str, str] | None = None) -> Live:
-    """The Triton of the configuration, or ONNX Runtime where there is none to be told.
+    """The Triton of the configuration, or this process where there is none to be told.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def live_of(config: Config, models: ModelRepository, header: Mapping[str, str] |
     """
     if config.triton.mode == "onnx":
         return Live(
-            name="ONNX Runtime (no server serves this repository)",
+            name="this process (no server serves this repository)",
             predictor=OnnxPredictor(models, threads=config.triton.threads),
             load=lambda model: None,
         )
@@ -84,7 +84,7 @@ def publish(models: ModelRepository, live: Live, folder: Path, tell: Tell) -> Sw
     """
     members = read_release(folder)
     for proof in rehearse(members):
-        tell(f"checked: {_described(proof)}, by ONNX Runtime here")
+        tell(f"checked: {_described(proof)}, in float32 here")
     system = members[0].contract.system
     served = _served(models, system)
     contracts = models.add(members)

@@ -81,7 +81,7 @@ def test_a_refusal_ends_with_1_and_its_code(config: Path, tmp_path: Path) -> Non
     release = a_release(tmp_path / "broken", 7.0, golden=2.0)
     done = pulmonode("model", "publish", str(release), "--config", str(config))
     assert (done.returncode, done.stdout) == (1, "")
-    assert "double is off by 25, 1e-05 is allowed [model.golden-mismatch]" in done.stderr
+    assert "double is off by 2.5, 1e-05 is allowed [model.golden-mismatch]" in done.stderr
 
 
 def test_a_secret_cannot_be_given_where_everybody_sees_it(config: Path) -> None:

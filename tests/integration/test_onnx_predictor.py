@@ -1,4 +1,4 @@
-"""ONNX Runtime in this process answers as the contract says, or says why not."""
+"""A model in this process answers as the contract says, or says why not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real tritonserver of the wheel: it answers as ONNX Runtime does, names its failures, and never lingers."""
+"""The real tritonserver of the wheel: it answers as models here do, names its failures, and never lingers."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_it_answers_with_the_outputs_asked_for(predictor: TritonPredictor) -> No
     assert set(predictor.infer("doubler", 1, {"x": X}, ["half"])) == {"half"}
 
 
-def test_the_shipped_models_answer_as_onnx_runtime_does(tmp_path: Path) -> None:
+def test_the_shipped_models_answer_as_in_this_process(tmp_path: Path) -> None:
     shipped = ModelRepository(ROOT / "model_repository")
     windows = np.random.default_rng(1).normal(size=(8, 1, 64, 64, 64)).astype(np.float32)
     with launch(shipped.path, tmp_path / "runtime") as server:

@@ -133,7 +133,7 @@ def running_node(
 
     Parameters
     ----------
-    settings : more TOML, tables only; ONNX Runtime runs the models unless it names [triton]
+    settings : more TOML, tables only; the workers run the models unless it names [triton]
     destinations : who takes the results of the only rule
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,114 @@
+"""One ONNX file as a program for this CPU, by OpenVINO; nothing else imports that.
+
+Called from `inference.onnx` and, inside the embedded Triton, from `inference.triton.backend`: both compute alike.
+OpenVINO starts with the first file, so that workers may be forked from a process that has imported this module.
+
+What it gains over ONNX Runtime, and why the detector runs in bfloat16, is measured in `deploy/docs/performance.md`.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import openvino
+
+from inference.contract import Contract
+from inference.errors import ContractInvalid, PredictorBroken
+from inference.predictor import FloatTensor
+
+Shape = tuple[int | None, ...]
+
+
+class Engine:
+    """A model that answers batches. Threads may share it: they are answered one after another.
+
+    The same batch has the same answer, to the last bit, on the same machine with the same number of threads.
+
+    Parameters
+    ----------
+    artefact : content of an ONNX file
+    threads : as many of the CPU's as it uses at a time; they are not pinned, as other work shares these cores
+    is_exact : computes in float32 even where bfloat16 would do
+
+    Raises
+    ------
+    ContractInvalid : it is no usable model
+    """
+
+    def __init__(self, artefact: bytes, *, threads: int = 1, is_exact: bool = True) -> None:
+        try:
+            self._model = _core().read_model(io.BytesIO(artefact))
+        except RuntimeError as error:
+            raise ContractInvalid(f"model.onnx is no usable model: {error}") from error
+        self._settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,
+            "ENABLE_HYPER_THREADING": True,
+            "INFERENCE_PRECISION_HINT": "bf16" if not is_exact and has_bfloat16() else "f32",
+        }
+        self._requests: dict[frozenset[str], Any] = {}
+        self._using = threading.Lock()
+
+    @property
+    def tensors(self) -> tuple[dict[str, Shape], dict[str, Shape]]:
+        """The inputs and the outputs that the file declares: shapes by name, batch axis included, None = any length.
+
+        Raises
+        ------
+        ContractInvalid : some are not float32
+        """
+        ports = [*self._model.inputs, *self._model.outputs]
+        odd = sorted(port.any_name for port in ports if port.element_type != openvino.Type.f32)
+        if odd:
+            raise ContractInvalid(f"model.onnx has tensors that are not float32: {', '.join(odd)}")
+        return _shapes(self._model.inputs), _shapes(self._model.outputs)
+
+    def run(self, inputs: Mapping[str, FloatTensor], outputs: Sequence[str]) -> dict[str, FloatTensor]:
+        """Answer a batch; raises PredictorBroken. What only other outputs need is not computed."""
+        try:
+            with self._using:
+                request = self._request(frozenset(outputs))
+                for name, values in inputs.items():
+                    request.set_tensor(name, openvino.Tensor(np.ascontiguousarray(values)))
+                request.infer()
+                return {name: request.get_tensor(name).data.copy() for name in outputs}
+        except RuntimeError as error:
+            raise PredictorBroken(f"the model failed: {error}") from error
+
+    def _request(self, wanted: frozenset[str]) -> Any:
+        """What answers with these outputs; compiled on first use, which takes some tenths of a second."""
+        if wanted not in self._requests:
+            model = self._model.clone()
+            for port in model.outputs:
+                if port.any_name not in wanted:
+                    model.remove_result(port.node)
+            self._requests[wanted] = _core().compile_model(model, "CPU", self._settings).create_infer_request()
+        return self._requests[wanted]
+
+
+def is_exact(contract: Contract) -> bool:
+    """Whether a model needs float32: all but the detectors, whose answers are averaged and are most of the work."""
+    return contract.kind != "dense-detector"
+
+
+def has_bfloat16() -> bool:
+    """Whether this CPU computes in bfloat16 by itself; one that only imitates it is slower than in float32."""
+    return bool(_core().get_property("CPU", "INFERENCE_PRECISION_HINT") == openvino.Type.bf16)
+
+
+@functools.cache
+def _core() -> Any:
+    return openvino.Core()
+
+
+def _shapes(ports: Sequence[Any]) -> dict[str, Shape]:
+    return {
+        port.any_name: tuple(None if length.is_dynamic else length.get_length() for length in port.partial_shape)
+        for port in ports
+    }
