@@ -23,6 +23,7 @@ from pacs_node.steps.shipping import probe_destination
 from tests.support.ct_instances import uid
 from tests.support.series import a_chest_series
 from tests.support.steps import (
+    LATE_S,
     QUIET_S,
     Clock,
     all_jobs,
@@ -85,7 +86,7 @@ def opened(models: Path, tmp_path: Path, clock: Clock) -> Iterator[Callable[...,
 
 def _delivered(node: Node, clock: Clock, paths: Sequence[Path]) -> Job:
     receive(node, paths)
-    clock.forward(QUIET_S)
+    clock.forward(LATE_S)
     run_all(node)
     job = all_jobs(node)[-1]
     assert delivery_states(node, job) == [DeliveryState.DELIVERED]
