@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import random
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ from pydicom.uid import (
 from inference.eligibility import judge
 from inference.errors import SeriesInaccessible, SeriesUnreadable
 from inference.series import SeriesHeader, find_files, read_headers
+from inference.series.decoding import stored_frames
+from inference.series.guard import Decoder
 from tests.support.ct_instances import edit, patch, uid
 from tests.support.headers import FEW
 from tests.support.series import (
@@ -209,9 +213,39 @@ class TestFindFiles:
         assert find_files(tmp_path) == [path]
 
 
-def test_a_disk_that_fails_is_told_from_a_broken_file(tmp_path: Path) -> None:
-    """The memory of a process can be opened, and its first page is an I/O error to whoever reads it."""
-    with pytest.raises(SeriesInaccessible):
-        read_headers([Path("/proc/self/mem")])
+def test_a_file_that_is_gone_is_unreadable(tmp_path: Path) -> None:
     with pytest.raises(SeriesUnreadable, match="missing"):
         read_headers([tmp_path / "gone.dcm"])
+
+
+class BadSector(io.FileIO):
+    """A file that cannot be read any more from somewhere on."""
+
+    def __init__(self, path: Path, sector: int) -> None:
+        super().__init__(path)
+        self.sector = sector
+
+    def readinto(self, buffer: Any) -> int:
+        if self.tell() >= self.sector:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().readinto(memoryview(buffer)[: self.sector - self.tell()])
+
+
+class OnBadSector(type(Path())):  # type: ignore[misc]
+    """The path of such a file."""
+
+    sector = 0
+
+    def open(self, *how: Any) -> io.BufferedReader:  # type: ignore[override]
+        return io.BufferedReader(BadSector(self, self.sector))
+
+
+@pytest.mark.parametrize("sector", [0, 2**13, 2**17], ids=["at the start", "in the header", "among the pixels"])
+def test_a_disk_that_fails_anywhere_is_told_from_a_broken_file(tmp_path: Path, sector: int) -> None:
+    (path,) = a_series(tmp_path, slices=1, size=(512, 512))
+    bad = OnBadSector(path)
+    bad.sector = sector
+    with Decoder() as decoder, pytest.raises(SeriesInaccessible):
+        (item,) = the_series([bad]).slices
+        assert sector > 2**16
+        list(stored_frames(item, item.pixels, decoder))  # type: ignore[arg-type]
