@@ -7,7 +7,7 @@ says `inference.systems`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from inference.candidates import judged, propose, select
@@ -23,11 +23,10 @@ from inference.outline import redrawn
 from inference.predictor import FloatTensor, Predictor
 from inference.preprocess import Field, prepare
 from inference.rating import rated
+from inference.search import probability
 from inference.segment import segment
-from inference.tiling import average, batches, window_starts
+from inference.tiling import window_starts
 from inference.volume import Volume
-
-DENSE_BATCH = 4
 
 Progress = Callable[[str, float], None]
 
@@ -93,7 +92,8 @@ def run(volume: Volume, pipeline: Pipeline, predictor: Predictor, *, progress: P
     lungs = find_lungs(volume)
     field = prepare(volume, lungs.mask_kji, pipeline.detector)
     starts = window_starts(field.lungs_kji, detection.roi_kji, detection.stride_kji)
-    probability_kji = average(field.grid.shape_kji, _tiles(field, starts, pipeline.detector, predictor, tell))
+    ask = _asking(pipeline.detector, predictor)
+    probability_kji = probability(field.values_kji, starts, detection, ask, lambda share: tell("detect", share))
     proposals = propose(probability_kji, field.lungs_kji, field.grid, detection)
     tell("classify", 0.0)
     proposals = select(_judged(proposals, field, starts, pipeline, predictor), detection)
@@ -119,18 +119,15 @@ def run(volume: Volume, pipeline: Pipeline, predictor: Predictor, *, progress: P
     )
 
 
-def _tiles(
-    field: Field, starts: Sequence[Shape], detector: Contract, predictor: Predictor, tell: Progress
-) -> Iterator[tuple[Shape, FloatTensor]]:
-    """Every window with its probability, shape (k, j, i)."""
-    assert detector.detection is not None
+def _asking(detector: Contract, predictor: Predictor) -> Callable[[FloatTensor], FloatTensor]:
+    """From windows, shape (B, 1, k, j, i), to their probabilities, shape (B, k, j, i)."""
     entry, output = detector.inputs[0].name, detector.outputs[0].name
-    done = 0
-    for group, windows in batches(field.values_kji, starts, detector.detection.roi_kji, DENSE_BATCH):
-        tell("detect", done / len(starts))
-        answer = predictor.infer(detector.model, detector.version, {entry: windows}, [output])[output]
-        yield from zip(group, answer[:, 0], strict=True)
-        done += len(group)
+
+    def ask(windows: FloatTensor) -> FloatTensor:
+        answer = predictor.infer(detector.model, detector.version, {entry: windows}, [output])
+        return answer[output][:, 0]
+
+    return ask
 
 
 def _judged(

@@ -1,12 +1,12 @@
-"""Windows over a field, and their overlapping answers averaged into one.
+"""Windows over a field: which ones there are, and their values in batches; no model.
 
-Which windows there are and how they come together, no model. Called from `inference.pipeline` and `inference.classify`.
+Called from `inference.pipeline`, `inference.search` and `inference.classify`.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,24 +43,6 @@ def batches(
     for first in range(0, len(starts), size):
         group = starts[first : first + size]
         yield group, np.stack([values_kji[window(start, roi_kji)] for start in group])[:, None]
-
-
-def average(shape_kji: Shape, tiles: Iterable[tuple[Shape, FloatTensor]]) -> FloatTensor:
-    """Mean of all tiles that cover a voxel, as in paper 4, section II; 0 where none does.
-
-    Parameters
-    ----------
-    tiles : first voxel and values, shape (k, j, i), of each tile
-    """
-    total = np.zeros(shape_kji, np.float32)
-    count = np.zeros(shape_kji, np.uint8)
-    for start, values in tiles:
-        k, j, i = values.shape
-        place = window(start, (k, j, i))
-        total[place] += values
-        count[place] += 1
-    np.divide(total, count, out=total, where=count > 1)
-    return total
 
 
 def closest_window(centre_kji: Point, starts: Sequence[Shape], roi_kji: Shape) -> Shape:

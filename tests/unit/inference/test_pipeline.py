@@ -13,7 +13,8 @@ from inference.contract import Contract
 from inference.errors import ContractInvalid, LungsNotFound
 from inference.findings import Attenuation, Laterality, ModelUse, Result
 from inference.geometry import FloatArray
-from inference.pipeline import DENSE_BATCH, Pipeline, run
+from inference.pipeline import Pipeline, run
+from inference.search import BATCH
 from inference.volume import Volume
 from tests.support.predictors import DETECTION, FakePredictor, a_detector, a_head, a_slice_model, identity
 from tests.support.series import Ball
@@ -222,7 +223,7 @@ def test_the_detector_sees_all_of_the_lungs_in_windows_of_normalised_hounsfield_
     volume = a_child()
     run(volume, Pipeline(name="fake", detector=detector, head=None), predictor)
     windows = np.concatenate([question["window"] for _, question, _ in predictor.asked])
-    assert {len(question["window"]) for _, question, _ in predictor.asked[:-1]} == {DENSE_BATCH}
+    assert {len(question["window"]) for _, question, _ in predictor.asked[:-1]} == {BATCH}
     assert windows.min() == pytest.approx(-430 / 415)  # air
     assert windows.max() == pytest.approx(610 / 415)  # 40 HU
     assert {outputs for _, _, outputs in predictor.asked} == {("probability",)}

@@ -1,35 +1,13 @@
-"""Windows and their average."""
+"""Windows: where they are, and their values."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from inference.tiling import average, batches, closest_window, window, window_starts
+from inference.tiling import batches, closest_window, window, window_starts
 
 ROI, STRIDE = (8, 8, 8), (4, 4, 4)
-STEPS = st.tuples(*[st.integers(0, 3)] * 3)
-
-
-@given(steps=STEPS, seed=st.integers(0, 2**32 - 1), share=st.floats(0.0, 0.05), size=st.integers(1, 9))
-def test_tiling_reassembles_exactly_where_there_is_lung(
-    steps: tuple[int, int, int], seed: int, share: float, size: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    shape = tuple(8 + 4 * step for step in steps)
-    lungs = rng.random(shape) < share
-    values = rng.integers(-1000, 1000, shape).astype(np.float32)  # integers, so that sums are exact
-    starts = window_starts(lungs, ROI, STRIDE)
-    tiles = [
-        (start, answer[0])
-        for group, windows in batches(values, starts, ROI, size)
-        for start, answer in zip(group, windows, strict=True)
-    ]
-    together = average(values.shape, tiles)  # type: ignore[arg-type]
-    assert np.allclose(together[lungs], values[lungs], rtol=1e-6, atol=0.0)
-    assert (np.isclose(together, values) | (together == 0.0)).all()
 
 
 def test_windows_without_lung_are_skipped() -> None:
@@ -38,11 +16,6 @@ def test_windows_without_lung_are_skipped() -> None:
     assert window_starts(lungs, ROI, STRIDE) == ((8, 0, 4),)
     lungs[4, 0, 4] = True
     assert window_starts(lungs, ROI, STRIDE) == ((0, 0, 0), (0, 0, 4), (4, 0, 0), (4, 0, 4), (8, 0, 4))
-
-
-def test_overlapping_tiles_are_averaged_and_the_rest_is_zero() -> None:
-    tiles = [((k, 0, 0), np.full((2, 1, 1), value, np.float32)) for k, value in ((0, 1.0), (1, 2.0), (1, 6.0))]
-    assert average((4, 1, 1), tiles).ravel().tolist() == [1.0, 3.0, 4.0, 0.0]
 
 
 def test_batches_have_the_asked_size_and_the_last_one_the_rest() -> None:
