@@ -83,13 +83,13 @@ def by_runtime() -> dict[str, list[Reading]]:
         "torch": _torch,
         "ONNX Runtime": _onnx_runtime,
         "OpenVINO in float32": _exact,
-        "OpenVINO, as served": _served,
+        "OpenVINO, as served": as_served,
     }
     readings: dict[str, list[Reading]] = {name: [] for name in runtimes}
     for _ in range(ROUNDS):
         for name, made in runtimes.items():
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                readings[name].append(pool.submit(_reading, made).result())
+                readings[name].append(pool.submit(reading, made).result())
     return readings
 
 
@@ -106,7 +106,7 @@ def findings_compared(torch_window_s: float) -> Iterator[Measured]:
         expected = [one for one in expected if one.score >= served.detector.detection.operating_score]
         before = brief.windows
         found, found_s = _timed(volume, served, brief)
-        same = _likeness(expected, found)
+        same = likeness(expected, found)
         text = (
             f"  {name}: {same.text}; windows {asked.windows} and {brief.windows - before}, CPU s of the whole pipeline "
             f"{expected_s:.1f} and {found_s:.1f}"
@@ -134,7 +134,7 @@ def other_strides() -> str:
             wider = dataclasses.replace(served, detector=dataclasses.replace(served.detector, detection=detection))
             asked = Counting(OnnxPredictor(MODELS, threads=THREADS))
             found, _ = _timed(volume, wider, asked)
-            rows.append(f"  {name} at stride {stride}: {_likeness(expected, found).text}; windows {asked.windows}")
+            rows.append(f"  {name} at stride {stride}: {likeness(expected, found).text}; windows {asked.windows}")
     return "\n".join(rows)
 
 
@@ -202,7 +202,8 @@ class Likeness:
     dice: float
 
 
-def _likeness(expected: Sequence[Finding], found: Sequence[Finding]) -> Likeness:
+def likeness(expected: Sequence[Finding], found: Sequence[Finding]) -> Likeness:
+    """Compare findings by their masks; one is lost if none of the others overlaps it."""
     pairs = [_best(one, found) for one in expected]
     kept = [(dice, difference) for dice, difference in pairs if dice > 0.0]
     lost, more = len(expected) - len(kept), len(found) - len(kept)
@@ -222,7 +223,8 @@ def _dice(one: Finding, other: Finding) -> float:
     return 2 * len(voxels[0] & voxels[1]) / (len(voxels[0]) + len(voxels[1]))
 
 
-def _reading(made: Callable[[bytes], Ask]) -> Reading:
+def reading(made: Callable[[bytes], Ask]) -> Reading:
+    """What the detector of the repository costs in this process."""
     contract = pipeline_named(MODELS, "jnsc").detector
     artefact = MODELS.artefact(contract.model, contract.version)
     windows = np.random.default_rng(0).normal(size=(4, 1, 64, 64, 64)).astype(np.float32)
@@ -275,7 +277,8 @@ def _exact(artefact: bytes) -> Ask:
     return lambda windows: engine.run({"window": windows}, ["probability"])
 
 
-def _served(artefact: bytes) -> Ask:
+def as_served(artefact: bytes) -> Ask:
+    """As the node asks it."""
     engine = Engine(artefact, threads=THREADS, is_exact=False)
     return lambda windows: engine.run({"window": windows}, ["probability"])
 
