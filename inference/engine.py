@@ -74,8 +74,9 @@ class Engine:
         try:
             with self._using:
                 request = self._request(frozenset(outputs))
-                for name, values in inputs.items():
-                    request.set_tensor(name, openvino.Tensor(np.ascontiguousarray(values)))
+                for port in request.model_inputs:  # inputs on which nothing depends are not among them
+                    values = np.ascontiguousarray(inputs[port.any_name])
+                    request.set_tensor(port.any_name, openvino.Tensor(values))
                 request.infer()
                 return {name: request.get_tensor(name).data.copy() for name in outputs}
         except RuntimeError as error:

@@ -102,6 +102,33 @@ def test_a_batch_that_does_not_fit_is_an_error_and_the_next_one_is_answered() ->
     assert (engine.run({"x": np.ones((1, 2, 3), np.float32)}, ["half"])["half"] == 0.5).all()
 
 
+def test_an_input_on_which_nothing_depends_may_be_given() -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "one of two",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 1]) for name in ("x", "unused")],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 1])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    values = np.ones((2, 1), np.float32)
+    answer = Engine(model.SerializeToString()).run({"x": values, "unused": 2 * values}, ["y"])
+    assert (answer["y"] == values).all()
+
+
+def test_inputs_that_the_outputs_asked_for_do_not_need_may_be_given() -> None:
+    names = {"a": "b", "c": "d"}
+    graph = helper.make_graph(
+        [helper.make_node("Neg", [before], [after]) for before, after in names.items()],
+        "two",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 2]) for name in names],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 2]) for name in names.values()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    given = {name: np.full((1, 2), value, np.float32) for value, name in enumerate(names, start=1)}
+    engine = Engine(model.SerializeToString())
+    assert {name: engine.run(given, [name])[name].tolist() for name in ("b", "d")} == {"b": [[-1, -1]], "d": [[-2, -2]]}
+
+
 def test_an_answer_is_not_changed_by_the_next_one() -> None:
     engine = Engine(doubler())
     first = engine.run({"x": np.ones((1, 2, 3), np.float32)}, ["double"])["double"]
