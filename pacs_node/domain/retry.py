@@ -38,7 +38,7 @@ PLAN = Backoff(first_s=2, factor=3, longest_s=600, attempts=40)
 ANALYSE = Backoff(first_s=2, factor=3, longest_s=300, attempts=7)
 """The models had answered when the attempt began; seven attempts span 4.5 to 9 minutes."""
 COMPOSE = Backoff(first_s=2, factor=3, longest_s=60, attempts=4)
-"""Only a full disk or a locked database delays composing."""
+"""Models are not asked, and a disk that fails is waited for (`wait_s`): little else delays composing."""
 DELIVER = Backoff(first_s=5, factor=2, longest_s=1800, attempts=300)
 """A PACS may be down for a weekend: three hundred attempts, most of them half an hour apart, span 3 to 6 days."""
 
@@ -65,11 +65,11 @@ def delay_s(policy: Backoff, attempt: int, random: float, strikes: int = 0) -> f
 
 
 def wait_s(age_s: float, random: float) -> float | None:
-    """Seconds until models are asked again that did not answer before an attempt, which therefore counts as none.
+    """Seconds until an attempt is made again that failed for want of models or a disk, and therefore counts as none.
 
     Parameters
     ----------
-    age_s : since they were first found away
+    age_s : since they were first found wanting
     random : uniform in [0, 1); spreads the waiting over its upper half
 
     Returns

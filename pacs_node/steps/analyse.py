@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from inference import eligibility
 from inference.contract import Contract
-from inference.errors import (
-    InferenceError,
-    PredictorBroken,
-    PredictorTimeout,
-    PredictorUnavailable,
-    SeriesIneligible,
-)
+from inference.errors import InferenceError, PredictorUnavailable, SeriesIneligible
 from inference.findings import Result
 from inference.pipeline import Pipeline, run
 from inference.predictor import Predictor, canary
@@ -28,7 +21,7 @@ from pacs_node.archive.queries import jobs, machine, studies
 from pacs_node.archive.queries.machine import FRESH, JOBS, STUDIES, Move
 from pacs_node.domain.identifiers import JobId
 from pacs_node.domain.job import JobEvent, JobState
-from pacs_node.domain.retry import ANALYSE, check_worth, delay_s, wait_s
+from pacs_node.domain.retry import ANALYSE, check_worth, delay_s
 from pacs_node.domain.rule import Reason
 from pacs_node.domain.step import Step
 from pacs_node.domain.study import StudyEvent, StudyState
@@ -42,9 +35,7 @@ from pacs_node.steps.identity import identity_of, input_digest, inputs_of
 from pacs_node.steps.lease import kept, new_holder
 from pacs_node.steps.pipelines import pipeline_of
 from pacs_node.steps.retire import cause_of, check_served
-
-AWAY = frozenset(kind.code for kind in (PredictorUnavailable, PredictorTimeout, PredictorBroken))
-"""Codes of models that do not answer."""
+from pacs_node.steps.waiting import PASSING, wait
 
 
 def analyse_job(node: Node, job_id: JobId) -> bool:
@@ -68,10 +59,13 @@ def analyse_job(node: Node, job_id: JobId) -> bool:
             key = node.files.store_result(_name(job_id, holder), findings.encoded(result))
             is_same_space = before is not None and _space(node, instances, before) == _space(node, instances, job)
     except _ModelsAway as away:
-        _record_away(node, job, holder, away.cause)
+        if not wait(node, job, JobState.RUNNING, holder, away.cause):
+            _record_failure(node, job, holder, away.cause)
         return True
     except Exception as error:  # noqa: BLE001 - the border of the step, see `steps.failure`
-        _record_failure(node, job, holder, cause_of(failure_of(error), node.models, job))
+        failure = cause_of(failure_of(error), node.models, job)
+        if not (isinstance(failure, PASSING) and wait(node, job, JobState.RUNNING, holder, failure)):
+            _record_failure(node, job, holder, failure)
         return True
     nodules = _nodules(result, identity_of(job, node.config, before), earlier if is_same_space else ())
     _record_findings(node, job, holder, key, nodules)
@@ -182,43 +176,6 @@ def _record_findings(
         step = Move(row_id=job.id, state=JobState.RUNNING, event=JobEvent.FIND, at=node.now(), holder=holder)
         if machine.move(tx, JOBS, step, **FRESH, findings_key=key, reasons=[]):
             jobs.replace_findings(tx, job.id, nodules)
-
-
-def _record_away(node: Node, job: records.Job, holder: str, error: PredictorUnavailable) -> None:
-    """Wait for the models, with all attempts that the job had."""
-    now = node.now()
-    pause_s = wait_s((now - _away_since(node, job, now)).total_seconds(), node.chance())
-    if pause_s is None:
-        _record_failure(node, job, holder, error)
-        return
-    step = Move(
-        row_id=job.id,
-        state=JobState.RUNNING,
-        event=JobEvent.DELAY,
-        at=now,
-        holder=holder,
-        code=error.code,
-        text=str(error),
-    )
-    with node.database.transaction() as tx:
-        machine.move(tx, JOBS, step, next_at=now + timedelta(seconds=pause_s), attempt=job.attempt - 1)
-    log.event("job_waits", level=logging.WARNING, job_id=job.id, code=error.code, next_s=pause_s)
-
-
-def _away_since(node: Node, job: records.Job, now: datetime) -> datetime:
-    """When the models were first found away, of the times without anything but that in between; now if it is the first.
-
-    The job may be much older: it may have waited for its turn, or have been asked for again.
-    """
-    with node.database.transaction() as tx:
-        events = machine.history(tx, JOBS, job.id)
-    since = now
-    for line in reversed(events):
-        if line.event == JobEvent.DELAY and line.code in AWAY:
-            since = line.at
-        elif line.event not in (JobEvent.START, JobEvent.EXPIRE):
-            break
-    return since
 
 
 def _record_failure(node: Node, job: records.Job, holder: str, error: InferenceError | NodeError) -> None:

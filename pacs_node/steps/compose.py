@@ -27,15 +27,16 @@ from pacs_node.domain.retry import COMPOSE, check_worth, delay_s
 from pacs_node.domain.rule import Reason
 from pacs_node.domain.shipment import Part
 from pacs_node.domain.step import Step
-from pacs_node.errors import NodeError, Quarantined, ResultInvalid, ResultPending, StepTimeout
+from pacs_node.errors import NodeError, Quarantined, ResultInvalid, ResultPending, SeriesChanged, StepTimeout
 from pacs_node.node import Node
 from pacs_node.report import check, stored
 from pacs_node.steps.analyse import loaded
 from pacs_node.steps.failure import failure_of
-from pacs_node.steps.identity import identity_of, inputs_of, with_tracking
+from pacs_node.steps.identity import identity_of, input_digest, inputs_of, with_tracking
 from pacs_node.steps.lease import kept, new_holder
 from pacs_node.steps.pipelines import pipeline_of
 from pacs_node.steps.shipping import parts_for
+from pacs_node.steps.waiting import PASSING, wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,9 @@ def compose_result(node: Node, job_id: JobId) -> bool:
             documents = composed(what, parts)
             kept_files = [_kept(node, job, document) for document in documents]
     except Exception as error:  # noqa: BLE001 - the border of the step, see `steps.failure`
-        _record_failure(node, job, holder, failure_of(error))
+        failure = failure_of(error)
+        if not (isinstance(failure, PASSING) and wait(node, job, JobState.COMPOSING, holder, failure)):
+            _record_failure(node, job, holder, failure)
         return True
     _record_result(node, job, holder, kept_files, parts)
     log.event("job_composed", job_id=job_id, instances=len(documents), duration_s=time.monotonic() - started)
@@ -215,6 +218,8 @@ def _composition(node: Node, inputs: _Inputs) -> Composition:
     job = inputs.job
     result = None if job.findings_key is None else findings.decoded(node.files.path(job.findings_key).read_bytes())
     mine = inputs_of(job, inputs.instances)
+    if job.input_digest not in (input_digest(mine, ()), input_digest(mine, job.reasons)):
+        raise SeriesChanged  # the same UIDs must never come with other bytes
     return Composition(
         paths=tuple(node.files.path(instance.file_key) for instance in mine),
         result=result,

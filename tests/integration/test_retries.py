@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from pacs_node.archive import tables
 from pacs_node.domain.retry import ANALYSE, COMPOSE, DELIVER, PLAN
 from pacs_node.domain.step import Step
-from pacs_node.errors import StorageFailed
+from pacs_node.errors import PeerTimeout
 from pacs_node.node import Node
 from pacs_node.steps.sweep import sweep
 from pacs_node.work.tasks import STEPS
@@ -36,7 +36,7 @@ def test_a_failure_that_may_pass_is_tried_again_after_a_random_time_and_not_endl
         STEPS[before](node, 1)
 
     def fail() -> None:
-        raise StorageFailed
+        raise PeerTimeout
 
     def tried(chance: float) -> tuple[str, datetime | None]:
         """The state and the time of the next attempt after a failure at this roll of the dice."""

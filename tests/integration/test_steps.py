@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -22,11 +23,12 @@ from pacs_node.archive.queries.machine import DELIVERIES, JOBS
 from pacs_node.config import Destination
 from pacs_node.domain.delivery import DeliveryState
 from pacs_node.domain.identifiers import StudyId
+from pacs_node.domain.instance import Receipt
 from pacs_node.domain.job import JobEvent, JobState
-from pacs_node.domain.retry import ANALYSE, DELIVER
+from pacs_node.domain.retry import ANALYSE, COMPOSE, DELIVER
 from pacs_node.domain.rule import Rule
 from pacs_node.domain.step import Step
-from pacs_node.errors import PeerUnreachable
+from pacs_node.errors import PeerUnreachable, StorageFull
 from pacs_node.node import Node
 from pacs_node.steps.analyse import loaded
 from pacs_node.steps.identity import digest, input_digest
@@ -193,6 +195,65 @@ def test_a_job_that_is_old_when_the_models_go_away_waits_for_them_as_long_as_oth
     assert attempts == [0, 0, 1], "waiting counts as no attempt, for a day from when it began"
 
 
+def test_a_disk_that_fails_for_hours_costs_neither_an_attempt_nor_the_findings(
+    node: Node, clock: Clock, small_chest: list[Path]
+) -> None:
+    class Disk:
+        """The files of the node, on a disk to which nothing can be written."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(node.files, name)
+
+        def store_result(self, name: str, content: bytes) -> str:
+            raise StorageFull
+
+    failing = dataclasses.replace(node, files=Disk())  # type: ignore[arg-type]
+    receive(node, small_chest)
+    clock.forward(QUIET_S)
+    sweep(node)
+    STEPS[Step.PLAN](node, 1)
+    waited = []
+    for step in (Step.ANALYSE, Step.COMPOSE):
+        for _ in range(1 + max(ANALYSE.attempts, COMPOSE.attempts)):
+            STEPS[step](failing, 1)
+            clock.forward(1800)
+        (job,) = all_jobs(node)
+        waited.append((job.state, job.attempt))
+        STEPS[step](node, 1)
+    assert waited == [(JobState.QUEUED, 0), (JobState.ANALYSED, 0)]
+    (job,) = all_jobs(node)
+    assert (job.state, job.reasons) == (JobState.DONE, ())
+
+
+@pytest.mark.parametrize("count", [3, 24], ids=["refused", "analysed"])
+def test_what_is_indexed_after_the_plan_is_in_another_result(
+    node: Node, clock: Clock, tmp_path: Path, count: int
+) -> None:
+    """Instances are durable before the index has them: these were stored when the plan was made, and not in it."""
+    slices = a_chest_series(tmp_path, slices=27, spacing_mm=4.0, balls=[Ball(centre_lps=(70, 0, 0), diameter_mm=14)])
+    late: list[Receipt] = []
+    receiver = Receiver(node.files, record=late.extend, now=node.now)
+    receive(node, slices[:count])
+    clock.forward(QUIET_S)
+    sweep(node)
+    store(receiver, slices[count:])
+    assert receiver.flush()
+    receiver.close()
+    STEPS[Step.PLAN](node, 1)
+    STEPS[Step.ANALYSE](node, 1)
+    with node.database.transaction() as tx:
+        studies.record_receipts(tx, late, node.config.settle.quiet_for)
+    STEPS[Step.COMPOSE](node, 1)
+    clock.forward(LATE_S)
+    run_all(node)
+    first, second = all_jobs(node)
+    assert (first.state, results(node, first)) == (JobState.SUPERSEDED, ())
+    assert second.state is JobState.DONE
+    with node.database.transaction() as tx:
+        assert second.input_digest == input_digest(studies.instances(tx, StudyId(1)), ())
+    assert results(node, second)
+
+
 class Fatal:
     """Answers its canaries, and is gone as soon as it is asked about a job."""
 
@@ -344,6 +405,7 @@ def test_bursts_of_late_slices_while_the_first_job_runs_make_one_revision(
     clock.forward(QUIET_S)
     sweep(node)
     STEPS[Step.PLAN](node, 1)
+    clock.forward(1)
     STEPS[Step.ANALYSE](hooked(node, Step.ANALYSE, bursts), 1)
     run_all(node)
     clock.forward(LATE_S)
