@@ -1,4 +1,4 @@
-"""A node with its embedded Triton: the same findings as with ONNX Runtime, alive again after a kill, gone at the end.
+"""A node with its embedded Triton: the same findings as without a server, alive again after a kill, gone at the end.
 
 The story is told once; the tests look at what was noted meanwhile.
 """

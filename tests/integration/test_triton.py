@@ -213,7 +213,7 @@ def test_the_server_refuses_what_it_does_not_have(
 
 def test_a_deadline_is_kept_and_passes(server: TritonServer, models: ModelRepository) -> None:
     pauses: list[float] = []
-    client = TritonPredictor(server.url, models, deadline_s=2.0, retries=Retries(draw=lambda: 0.0, sleep=pauses.append))
+    client = TritonPredictor(server.url, models, deadline_s=5.0, retries=Retries(draw=lambda: 0.0, sleep=pauses.append))
     np.testing.assert_array_equal(doubled(client), 2 * X)
     server.process.send_signal(signal.SIGSTOP)
     try:
