@@ -1,11 +1,11 @@
-"""An hour in the life of a node that everything happens to, and what it lost or did twice: nothing, or this fails.
+"""An hour in the life of a node that everything happens to: nothing is lost, doubled or mixed up, or this fails.
 
 Several senders send chests: whole, in bursts, twice, broken off in the middle, with late slices, with other content
 under a known UID, with hostile instances, packets and port probes between them. Meanwhile processes of the node are
 killed or stopped at random, its small disk runs full, the PACS goes away, and a second PACS is dead, silent, slow,
 refusing, aborting or loses its answers from time to time. Every answer of the node goes to a ledger on disk. In the end
 the faults are mended, the node comes to rest and is stopped, and the ledger is compared with its files, its database
-and both PACS.
+and both PACS, and each finding with the place of the nodule that was sent.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ examples:
 what it leaves in --out:
   report.md, report.json, soak.png    the report; its last one is in deploy/docs/reliability.md
   ledger.jsonl, faults.jsonl, timeline.csv, pulmonode.sqlite, node/node.log    what it is made of
-  evidence/    everything that the node kept, where something was lost or doubled
+  evidence/    what the node kept, where something was lost, doubled or wrong
 
-exit code: 0 nothing was lost or doubled; 1 something was, or the node did not come to rest; 2 wrong usage.
+exit code: 0 nothing was lost, doubled or wrong; 1 something was, or the node did not come to rest; 2 wrong usage.
 As root the data of the node is on a small file system in memory, which runs full; otherwise no disk does.
 Senders wait while many studies wait: a slow machine has fewer studies, not later ones. Ctrl-C ends the traffic early.
 """

@@ -15,10 +15,10 @@ from tests.soak.ledger import Answer, Entry
 from tests.soak.senders import dataset_of
 
 JOBS = """
-    SELECT job.id, study_instance_uid, series_instance_uid, study.id AS study_id, rule, reasons, job.created_at,
-           (SELECT count(*) FROM finding WHERE job_id = job.id) AS findings
+    SELECT job.id, study_instance_uid, series_instance_uid, study.id AS study_id, rule, reasons, job.created_at
     FROM job JOIN study ON study.id = job.study_id
     WHERE job.state IN ('done', 'quarantined') AND finished_at IS NOT NULL ORDER BY job.id"""
+FINDINGS = "SELECT centre_x_mm, centre_y_mm, centre_z_mm FROM finding WHERE job_id = ? ORDER BY number"
 INPUTS = """
     SELECT sop_instance_uid, sha256 FROM instance JOIN series ON series.id = instance.series_id
     WHERE study_id = ? AND series_instance_uid = ? AND received_at <= ?"""
@@ -71,7 +71,7 @@ def _job(connection: sqlite3.Connection, data: Path, row: sqlite3.Row) -> Job:
         rule=row["rule"],
         inputs=frozenset((uid, sha256) for uid, sha256 in connection.execute(INPUTS, place)),
         reasons=tuple(code for code, _ in json.loads(row["reasons"])),
-        findings=row["findings"],
+        findings_lps=tuple((x, y, z) for x, y, z in connection.execute(FINDINGS, [row["id"]])),
         results={uid: _hash(data / key) for uid, key in results},
     )
 

@@ -10,11 +10,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import dist
 
 from tests.soak.ledger import Answer, Entry, Origin
 
 Content = tuple[str, str]
 """SOP Instance UID and SHA-256."""
+Place = tuple[float, float, float]
+
+NEAR_MM = 5.0
+"""Slices lie 4 mm apart, and the nodule has 14 mm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +30,7 @@ class Job:
     ----------
     inputs : the instances of the series that were there when it was planned
     reasons : codes; why there are no findings
+    findings_lps : their centres, mm
     results : SOP Instance UID to the SHA-256 of the dataset in the node's file; empty if that is gone
     """
 
@@ -33,7 +39,7 @@ class Job:
     rule: str
     inputs: frozenset[Content]
     reasons: tuple[str, ...]
-    findings: int
+    findings_lps: tuple[Place, ...]
     results: Mapping[str, str]
 
 
@@ -73,14 +79,16 @@ class Judgement:
     ----------
     stages : from acknowledged to the last destination
     lost, doubled : one line for each
+    wrong : one line for each whole chest that was analysed and has other findings than the nodule that is in it
     analysed, explained, revised : studies with findings, with a report why there are none, with more than one result
     reasons : codes of the latter, and how many
-    spoiled : whole chests without the finding that they have, by the reasons that their results give
+    spoiled : whole chests that were not analysed, by the reasons that their results give
     """
 
     stages: tuple[Stage, ...]
     lost: tuple[str, ...]
     doubled: tuple[str, ...]
+    wrong: tuple[str, ...]
     analysed: int
     explained: int
     revised: int
@@ -89,8 +97,8 @@ class Judgement:
 
     @property
     def is_good(self) -> bool:
-        """Whether nothing is lost and nothing doubled."""
-        return not self.lost and not self.doubled
+        """Whether nothing is lost, doubled or wrong."""
+        return not self.lost and not self.doubled and not self.wrong
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -98,16 +106,18 @@ def judge(evidence: Evidence) -> Judgement:
     acknowledged = {_content(e): e for e in evidence.entries if e.answer is Answer.ACKNOWLEDGED}
     last = {job.study_instance_uid: job for job in evidence.jobs}
     stages, lost = _passed(list(acknowledged.values()), _gates(evidence, last))
+    whole = _whole(acknowledged.values(), last)
     results = Counter(job.study_instance_uid for job in evidence.jobs)
     return Judgement(
         stages=stages,
         lost=(*lost, *_not_kept_aside(evidence)),
         doubled=tuple(_doubled(evidence)),
+        wrong=tuple(_wrong(whole, last)),
         analysed=sum(not job.reasons for job in last.values()),
         explained=sum(bool(job.reasons) for job in last.values()),
         revised=sum(count > 1 for count in results.values()),
         reasons=dict(Counter(code for job in last.values() for code in job.reasons)),
-        spoiled=_spoiled(acknowledged.values(), last),
+        spoiled=dict(Counter(", ".join(last[s].reasons) for s in whole if last[s].reasons)),
     )
 
 
@@ -178,10 +188,23 @@ def _doubled(evidence: Evidence) -> Iterator[str]:
                 yield f"{name} has result {uid} with other bytes than the node"
 
 
-def _spoiled(entries: Iterable[Entry], last: Mapping[str, Job]) -> dict[str, int]:
-    held = Counter((e.study_instance_uid, e.slices) for e in entries if e.origin is Origin.CHEST)
-    whole = [study for (study, slices), count in held.items() if count == slices and study in last]
-    return dict(Counter(", ".join(last[s].reasons) or "no finding" for s in whole if last[s].findings != 1))
+def _whole(entries: Iterable[Entry], last: Mapping[str, Job]) -> dict[str, Place | None]:
+    """The chests of which everything was acknowledged, and that have a result, with their nodules."""
+    chests = [entry for entry in entries if entry.origin is Origin.CHEST]
+    held = Counter(entry.study_instance_uid for entry in chests)
+    return {
+        entry.study_instance_uid: entry.nodule_lps
+        for entry in chests
+        if held[entry.study_instance_uid] == entry.slices and entry.study_instance_uid in last
+    }
+
+
+def _wrong(whole: Mapping[str, Place | None], last: Mapping[str, Job]) -> Iterator[str]:
+    for study, nodule in whole.items():
+        found = last[study].findings_lps
+        is_right = nodule is not None and len(found) == 1 and dist(found[0], nodule) <= NEAR_MM
+        if not last[study].reasons and not is_right:
+            yield f"findings at {list(found)}, not at {nodule}: study {study}"
 
 
 def _content(entry: Entry) -> Content:

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 
 class Answer(StrEnum):
@@ -42,6 +43,7 @@ class Entry:
     ----------
     sha256, size_bytes : of the dataset as it was sent
     slices : how many instances the whole study has
+    nodule_lps : centre of the nodule that the study has, mm
     at_s : since the begin of the run
     """
 
@@ -55,6 +57,7 @@ class Entry:
     size_bytes: int
     slices: int
     at_s: float
+    nodule_lps: tuple[float, float, float] | None = None
 
 
 class Ledger:
@@ -87,6 +90,7 @@ def read(path: Path) -> tuple[Entry, ...]:
         return tuple(_entry(json.loads(line)) for line in lines)
 
 
-def _entry(values: dict[str, object]) -> Entry:
-    kinds = {"answer": Answer(values["answer"]), "origin": Origin(values["origin"])}
-    return Entry(**(values | kinds))  # type: ignore[arg-type]
+def _entry(values: dict[str, Any]) -> Entry:
+    answer, origin = Answer(values.pop("answer")), Origin(values.pop("origin"))
+    nodule = values.pop("nodule_lps")
+    return Entry(answer=answer, origin=origin, nodule_lps=None if nodule is None else tuple(nodule), **values)

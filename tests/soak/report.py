@@ -78,7 +78,7 @@ def text(run: Run, judgement: Judgement, held: Mapping[str, list[float]]) -> str
             f" {_counted(run.errors)}; what had no answer was sent again."
         ),
         "\n".join(_table(held)),
-        "\n".join(f"- {line}" for line in (*judgement.lost, *judgement.doubled)),
+        "\n".join(f"- {line}" for line in (*judgement.lost, *judgement.doubled, *judgement.wrong)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -99,6 +99,7 @@ def _stages(judgement: Judgement) -> list[str]:
         *(f"| {stage.name} | {stage.instances:,} | {stage.studies:,} |" for stage in judgement.stages),
         f"| **lost** | **{len(judgement.lost):,}** | |",
         f"| **doubled** | | **{len(judgement.doubled):,}** |",
+        f"| **wrong** | | **{len(judgement.wrong):,}** |",
     ]
 
 
@@ -106,7 +107,7 @@ def _answered(judgement: Judgement) -> str:
     return (
         f"{judgement.analysed} studies were analysed, and {judgement.explained} got a report that says why not"
         f" ({_counted(judgement.reasons)}). {judgement.revised} got more than one result, because slices came late."
-        f" Whole chests whose nodule was not reported, by the reason that the report gives:"
+        f" Whole chests that were not analysed, by the reason that the report gives:"
         f" {_counted(judgement.spoiled)}."
     )
 

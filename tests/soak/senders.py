@@ -52,6 +52,7 @@ class Slice:
     syntax: str
     content: bytes
     slices: int
+    nodule_lps: tuple[float, float, float] | None = None
 
     def entry(self, answer: Answer, sender: str, at_s: float) -> Entry:
         """What the ledger keeps of an answer."""
@@ -66,6 +67,7 @@ class Slice:
             size_bytes=len(self.content),
             slices=self.slices,
             at_s=round(at_s, 3),
+            nodule_lps=self.nodule_lps,
         )
 
 
@@ -229,9 +231,10 @@ class Sender(threading.Thread):
         self._deliver([item])
 
     def _chest(self, syntax: str | None = None) -> list[Slice]:
-        """A CT of 24 slices with a nodule in the left lung."""
+        """A CT of 24 slices with a nodule somewhere in the left lung: where it is found tells whose it is."""
         name = self._new_name()
-        ball = Ball(centre_lps=(70, self._rng.uniform(-20, 20), 0), diameter_mm=14)
+        x, y, z = (round(middle + self._rng.uniform(-20, 20), 1) for middle in (65, 0, 0))
+        ball = Ball(centre_lps=(x, y, z), diameter_mm=14)
         chosen = syntax or self._rng.choice(SYNTAXES)
         with TemporaryDirectory() as folder:
             paths = a_chest_series(
@@ -249,6 +252,7 @@ class Sender(threading.Thread):
                 syntax=str(chosen),
                 content=content,
                 slices=len(paths),
+                nodule_lps=ball.centre_lps,
             )
             for header, content in zip(headers, contents, strict=True)
         ]

@@ -104,7 +104,7 @@ def test_everything_is_found_where_the_node_keeps_it(data: Path) -> None:
     assert evidence.aside == {content_of(replace_pixels(DATASET))}
     (job,) = evidence.jobs
     assert job.inputs == {content_of(DATASET)}
-    assert (job.reasons, job.findings) == (("series.gap",), 1)
+    assert (job.reasons, job.findings_lps) == (("series.gap",), ((1.5, -2.25, 300.125),))
     assert job.results == dict([content_of(RESULT)])
 
 

@@ -38,6 +38,7 @@ def an_entry(study: str, number: int, **fields: Any) -> Entry:
         size_bytes=10,
         slices=SLICES,
         at_s=0.0,
+        nodule_lps=(65.0, 0.0, 0.0),
     )
     return dataclasses.replace(entry, **fields)
 
@@ -50,7 +51,7 @@ def a_job(number: int, study: str, **fields: Any) -> Job:
         rule="chest-ct",
         inputs=frozenset((f"{study}.{n}", f"content of {study}.{n}") for n in range(SLICES)),
         reasons=(),
-        findings=1,
+        findings_lps=((65.0, 0.0, 2.0),),
         results={f"2.{number}.1": f"SEG {number}", f"2.{number}.2": f"SR {number}"},
     )
     return dataclasses.replace(job, **fields)
@@ -227,10 +228,22 @@ def test_of_a_result_that_came_back_nothing_more_is_expected() -> None:
     assert not judge(dataclasses.replace(came, stored=evidence.stored)).is_good
 
 
-def test_a_whole_chest_whose_nodule_was_not_reported_is_told_with_its_reason() -> None:
-    spoiled = job_of(0, findings=0, reasons=("job.quarantined",))(good())
+def test_a_whole_chest_that_was_not_analysed_is_told_with_its_reason() -> None:
+    spoiled = job_of(0, findings_lps=(), reasons=("job.quarantined",))(good())
     partial = dataclasses.replace(spoiled, entries=spoiled.entries[1:-1])
+    assert judge(spoiled).is_good
     assert judge(spoiled).spoiled == {"job.quarantined": 1}
-    assert judge(job_of(0, findings=0)(good())).spoiled == {"no finding": 1}
     assert judge(partial).spoiled == {}
     assert (judge(spoiled).analysed, judge(spoiled).explained) == (1, 1)
+
+
+@pytest.mark.parametrize("found", [(), ((65.0, 9.0, 0.0),), ((65.0, 0.0, 0.0), (40.0, 0.0, 0.0))])
+def test_findings_other_than_the_nodule_that_was_sent_are_wrong(found: tuple[tuple[float, float, float], ...]) -> None:
+    judgement = judge(job_of(0, findings_lps=found)(good()))
+    assert not judgement.is_good
+    assert [line.endswith("study 1.1") for line in judgement.wrong] == [True]
+
+
+def test_of_a_chest_that_never_came_whole_no_finding_is_expected() -> None:
+    evidence = job_of(0, findings_lps=())(good())
+    assert judge(dataclasses.replace(evidence, entries=evidence.entries[1:])).is_good

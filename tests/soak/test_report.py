@@ -39,7 +39,7 @@ def test_the_report_has_what_was_lost_as_a_number_and_as_a_line(tmp_path: Path) 
     write(tmp_path, dataclasses.replace(RUN, unfinished=2), judgement)
     text = (tmp_path / "report.md").read_text()
     assert "| acknowledged with 0x0000 | 6 | 2 |\n| stored, with the bytes that were sent | 5 | 1 |" in text
-    assert "| **lost** | **1** | |\n| **doubled** | | **0** |" in text
+    assert "| **lost** | **1** | |\n| **doubled** | | **0** |\n| **wrong** | | **0** |" in text
     assert f"- {judgement.lost[0]}" in text.splitlines()
     assert "left 2 unfinished" in " ".join(text.split())
     assert "| resident memory, MiB, at most | 100 | 100 | 100 | 100 |" in text
