@@ -172,4 +172,5 @@ def _predictor(config: Config, models: ModelRepository) -> Predictor:
         return OnnxPredictor(models, threads=config.triton.threads)
     from inference.triton import TritonPredictor
 
-    return TritonPredictor(config.triton.url, models, deadline_s=config.triton.deadline_s)
+    is_embedded = config.triton.mode == "embedded"
+    return TritonPredictor(config.triton.url, models, deadline_s=config.triton.deadline_s, is_embedded=is_embedded)

@@ -85,9 +85,10 @@ class TritonPredictor:
     retries : of requests that failed for a reason that may pass
     tls : None for a server on this host or behind a tunnel
     control : header that opens a server whose model control is restricted
+    is_embedded : the server is the one of the wheel, which must be watched with every answer, see `_see_it_in_step`
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - where, what, how long, how often, and three settings of the server
         self,
         url: str,
         models: ModelRepository,
@@ -96,6 +97,7 @@ class TritonPredictor:
         retries: Retries = Retries(),
         tls: Tls | None = None,
         control: Mapping[str, str] | None = None,
+        is_embedded: bool = False,
     ) -> None:
         files = {name: str(path) for name, path in dataclasses.asdict(tls).items()} if tls else {}
         self._client = triton.InferenceServerClient(url, ssl=tls is not None, channel_args=_CHANNEL, **files)
@@ -103,7 +105,9 @@ class TritonPredictor:
         self._deadline_s = deadline_s
         self._retries = retries
         self._control = dict(control or {})
+        self._is_embedded = is_embedded
         self._vouched: set[tuple[str, int]] = set()
+        self._answered: dict[tuple[str, int], int] = {}
 
     def infer(
         self, model: str, version: int, inputs: Mapping[str, FloatTensor], outputs: Sequence[str]
@@ -131,6 +135,7 @@ class TritonPredictor:
         """
         contract = self._models.contract(model, version)
         self._vouched.discard((model, version))
+        self._answered.pop((model, version), None)
         self._checked(contract, zeros(contract.inputs), [contract.outputs[0].name], within_s or self._deadline_s)
 
     def reload(self, model: str, within_s: float | None = None) -> None:
@@ -179,7 +184,10 @@ class TritonPredictor:
         batch = check_request(contract, inputs, outputs)
         _check_size(contract, batch, outputs)
         self._vouch(contract, deadline_s)
+        before = self._answered.get((contract.model, contract.version), 0)
         answer = self._asked(lambda: self._infer(contract, inputs, outputs, deadline_s))
+        if self._is_embedded:
+            self._see_it_in_step(contract, before, deadline_s)
         check_answer(contract, batch, outputs, answer)
         return answer
 
@@ -206,6 +214,33 @@ class TritonPredictor:
         if config.parameters[SHA256_KEY.format(version=key[1])].string_value != contract.sha256:
             raise ContractInvalid(f"Triton serves another file as {key[0]} version {key[1]} than its contract names")
         self._vouched.add(key)
+
+    def _see_it_in_step(self, contract: Contract, before: int, deadline_s: float) -> None:
+        """See that the answer was to this request, and not to one before it.
+
+        The server gives a model process up that shows no life for a second, and fails its request. If the process was
+        only stopped, or starved, its answer comes later and is taken for that to the next request, of whomever, and so
+        on until the model is loaded again. Such a failure is counted before the next request is begun, so an answer
+        counts only if no request has failed since the model was loaded, and it was not loaded meanwhile.
+
+        Parameters
+        ----------
+        before : requests that it had answered when this one was sent
+
+        Raises
+        ------
+        PredictorBroken : nobody can tell
+        """
+        key = (contract.model, contract.version)
+        answer = self._asked(
+            lambda: self._client.get_inference_statistics(key[0], str(key[1]), client_timeout=deadline_s)
+        )
+        counts = answer.model_stats[0].inference_stats
+        self._answered[key] = counts.success.count
+        if counts.fail.count or counts.success.count < before:
+            raise PredictorBroken(
+                f"{key[0]} version {key[1]} failed, or was loaded again; its answer may be to another request"
+            )
 
     def _asked(self, ask: Callable[[], Answer]) -> Answer:
         attempt = 1

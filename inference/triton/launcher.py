@@ -58,7 +58,7 @@ class TritonServer:
         self._models = models
         self._runtime = runtime
         self._predictor = TritonPredictor(
-            url, models, deadline_s=READY_S, retries=Retries(attempts=1), control=self.control
+            url, models, deadline_s=READY_S, retries=Retries(attempts=1), control=self.control, is_embedded=True
         )
 
     @property

@@ -94,7 +94,8 @@ def _chosen(
 
 def _predictor(config: Config, models: ModelRepository, triton: str) -> Predictor:
     if triton:
-        return TritonPredictor(triton, models, deadline_s=config.triton.deadline_s)
+        is_embedded = config.triton.mode == "embedded"
+        return TritonPredictor(triton, models, deadline_s=config.triton.deadline_s, is_embedded=is_embedded)
     return OnnxPredictor(models, threads=config.triton.threads)
 
 

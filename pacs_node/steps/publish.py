@@ -70,8 +70,14 @@ def live_of(config: Config, models: ModelRepository, header: Mapping[str, str] |
             predictor=OnnxPredictor(models, threads=config.triton.threads),
             load=lambda model: None,
         )
-    control = header or (control_of(config.triton_runtime) if config.triton.mode == "embedded" else None)
-    triton = TritonPredictor(config.triton.url, models, deadline_s=config.triton.deadline_s, control=control)
+    is_embedded = config.triton.mode == "embedded"
+    triton = TritonPredictor(
+        config.triton.url,
+        models,
+        deadline_s=config.triton.deadline_s,
+        control=header or (control_of(config.triton_runtime) if is_embedded else None),
+        is_embedded=is_embedded,
+    )
     return Live(name=f"Triton at {config.triton.url}", predictor=triton, load=triton.load)
 
 

@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -239,6 +240,43 @@ def test_a_dead_model_process_is_broken_until_it_is_reloaded(server: TritonServe
     assert server.reload() == ("doubler",)
     np.testing.assert_array_equal(doubled(predictor), 2 * X)
     assert server.reload() == ()
+
+
+def test_an_answer_to_the_request_before_is_refused(models: ModelRepository, tmp_path: Path) -> None:
+    """The server gives up a process that shows no life for a second; what that answers later, the next one gets."""
+    with launch(models.path, tmp_path / "runtime") as server, ThreadPoolExecutor() as pool:
+        first, second = (
+            TritonPredictor(server.url, models, retries=Retries(attempts=1), is_embedded=True) for _ in "ab"
+        )
+        np.testing.assert_array_equal(doubled(first), 2 * X)
+        (stub,) = processes_of(server.log.parent, "doubler")
+        stub.suspend()
+        with pytest.raises(PredictorBroken, match="is not healthy"):
+            doubled(first)
+        answer = pool.submit(second.infer, "doubler", 1, {"x": X + 100}, ["double"])
+        time.sleep(0.3)  # the second request waits in the server; that it does is no part of the proof
+        stub.resume()
+        with pytest.raises(PredictorUnavailable):
+            answer.result()
+        with pytest.raises(PredictorUnavailable):
+            doubled(second)
+        for used in (first, second):
+            used.close()
+
+
+def test_what_a_model_answered_while_it_was_loaded_anew_is_refused_once(
+    server: TritonServer, models: ModelRepository
+) -> None:
+    watchful = TritonPredictor(server.url, models, is_embedded=True)
+    keeper = TritonPredictor(server.url, models, control=server.control, is_embedded=True)
+    for _ in range(4):
+        np.testing.assert_array_equal(doubled(watchful), 2 * X)
+    keeper.reload("doubler")
+    with pytest.raises(PredictorBroken, match="loaded again"):
+        doubled(watchful)
+    np.testing.assert_array_equal(doubled(watchful), 2 * X)
+    for used in (watchful, keeper):
+        used.close()
 
 
 def test_a_server_that_died_is_unavailable_and_one_on_the_same_port_is_found_again(
