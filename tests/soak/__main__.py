@@ -50,7 +50,8 @@ what it leaves in --out:
   ledger.jsonl, faults.jsonl, timeline.csv, pulmonode.sqlite, node/node.log    what it is made of
   evidence/    what the node kept, where something was lost, doubled or wrong
 
-exit code: 0 nothing was lost, doubled or wrong; 1 something was, or the node did not come to rest; 2 wrong usage.
+exit code: 0 nothing was lost, doubled or wrong; 1 something was, or the node did not come to rest and end;
+2 wrong usage.
 As root the data of the node is on a small file system in memory, which runs full; otherwise no disk does.
 Senders wait while many studies wait: a slow machine has fewer studies, not later ones. Ctrl-C ends the traffic early.
 """
@@ -98,13 +99,13 @@ def _soak(options: argparse.Namespace, out: Path, console: Console) -> tuple[rep
         unfinished = _rest(watcher, screen, 60 * options.rest_minutes)
         rest_s = time.monotonic() - rested_s
         watcher.close()
-        keeper.close()
+        left_behind = keeper.close()
         book.close()
         screen.say("compares the ledger with what is there")
         data = out / "node" / "data"
         judgement = judge(gathered(data, ledger.read(out / "ledger.jsonl"), both))
         shutil.copy(data / "pulmonode.sqlite", out)
-        if not judgement.is_good or unfinished:
+        if not judgement.is_good or unfinished or left_behind:
             large = ("triton", "queue") if judgement.lost else ("triton", "queue", "instances")
             shutil.copytree(data, out / "evidence", ignore=shutil.ignore_patterns(*large))
     run = report.Run(
@@ -114,6 +115,7 @@ def _soak(options: argparse.Namespace, out: Path, console: Console) -> tuple[rep
         minutes=minutes,
         rest_s=rest_s,
         unfinished=unfinished,
+        left_behind=left_behind,
         starts=keeper.starts,
         has_disk=disk is not None,
         faults=dict(faults.counts),

@@ -20,6 +20,8 @@ from tests.support.nodes import RunningNode, running_node
 
 WATERMARK_BYTES = 64 << 20
 QUIET_S = 3.0
+LAST_STEP_S = 30.0
+"""Processes of a head that was killed may end their steps."""
 UNFINISHED = (
     "SELECT (SELECT count(*) FROM study WHERE state NOT IN ('planned', 'quarantined'))"
     " + (SELECT count(*) FROM job WHERE state IN ('queued', 'running', 'analysed', 'composing'))"
@@ -72,10 +74,20 @@ class Keeper:
         except psutil.NoSuchProcess:
             return []
 
-    def close(self) -> None:
-        """Stop the node in an orderly way."""
+    def close(self) -> int:
+        """Stop the node in an orderly way; how many of its processes, of any start, did not end and were killed."""
         self._closing.set()
         self._thread.join(120)
+        left = psutil.wait_procs(self._all(), timeout=LAST_STEP_S)[1]
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        return len(left)
+
+    def _all(self) -> list[psutil.Process]:
+        """Whatever runs with the settings of this node, also what its heads left behind."""
+        settings, models = str(self._folder / "node.toml"), f"--model-repository={self._folder / 'models'}"
+        return [p for p in psutil.process_iter(["cmdline"]) if {settings, models} & set(p.info["cmdline"] or ())]
 
     def _keep(self) -> None:
         while not self._closing.is_set():

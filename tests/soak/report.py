@@ -32,6 +32,7 @@ class Run:
     minutes, rest_s : of traffic and faults, and until the node had come to rest after them
     unfinished : studies and results that had not come to rest in time
     faults, habits, statuses, errors : how many of each; statuses of C-STORE, errors of senders' associations
+    left_behind : processes of the node that did not end with it
     starts : of the node
     has_disk : whether there was a small disk to fill
     """
@@ -42,6 +43,7 @@ class Run:
     minutes: float
     rest_s: float
     unfinished: int
+    left_behind: int
     starts: int
     has_disk: bool
     faults: Mapping[str, int]
@@ -51,8 +53,8 @@ class Run:
 
     @property
     def is_good(self) -> bool:
-        """Whether it came to an end."""
-        return self.unfinished == 0
+        """Whether it came to rest, and to an end."""
+        return self.unfinished == self.left_behind == 0
 
 
 def write(folder: Path, run: Run, judgement: Judgement) -> None:
@@ -85,10 +87,11 @@ def text(run: Run, judgement: Judgement, held: Mapping[str, list[float]]) -> str
 
 def _told(run: Run) -> str:
     disk = "" if run.has_disk else " No small disk could be mounted, so none was full."
-    rest = f"came to rest after {run.rest_s:.0f} s" if run.is_good else f"left {run.unfinished} unfinished"
+    rest = f"came to rest after {run.rest_s:.0f} s" if not run.unfinished else f"left {run.unfinished} unfinished"
     return (
         f"{run.begun}, {run.minutes:g} minutes of traffic and faults with seed {run.seed}, on {run.machine}. Then the"
-        f" faults were mended, and the node {rest}; it had been started {run.starts} times.{disk}"
+        f" faults were mended, and the node {rest}; it had been started {run.starts} times. When it was stopped,"
+        f" {run.left_behind} of its processes did not end.{disk}"
     )
 
 

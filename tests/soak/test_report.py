@@ -19,6 +19,7 @@ RUN = Run(
     minutes=60,
     rest_s=12,
     unfinished=0,
+    left_behind=0,
     starts=3,
     has_disk=True,
     faults={"serve killed": 2},
@@ -36,14 +37,21 @@ def test_the_report_has_what_was_lost_as_a_number_and_as_a_line(tmp_path: Path) 
         table.writerow([4.0, *[1] * 7, *[50] * 4, *[7] * 4])
     (tmp_path / "faults.jsonl").write_text(json.dumps({"at_s": 3.0, "stream": "kills", "fault": "serve killed"}) + "\n")
     judgement = judge(without("stored", "1.1.2")(good()))
-    write(tmp_path, dataclasses.replace(RUN, unfinished=2), judgement)
+    write(tmp_path, dataclasses.replace(RUN, unfinished=2, left_behind=1), judgement)
     text = (tmp_path / "report.md").read_text()
     assert "| acknowledged with 0x0000 | 6 | 2 |\n| stored, with the bytes that were sent | 5 | 1 |" in text
     assert "| **lost** | **1** | |\n| **doubled** | | **0** |\n| **wrong** | | **0** |" in text
     assert f"- {judgement.lost[0]}" in text.splitlines()
     assert "left 2 unfinished" in " ".join(text.split())
+    assert "When it was stopped, 1 of its processes did not end." in " ".join(text.split())
     assert "| resident memory, MiB, at most | 100 | 100 | 100 | 100 |" in text
     assert "| open descriptors, at rest | 7 | 7 | 7 | 7 |" in text
     kept = json.loads((tmp_path / "report.json").read_text())
     assert kept["judgement"]["lost"] == list(judgement.lost)
     assert (tmp_path / "soak.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_is_good_only_if_the_node_came_to_rest_and_to_an_end() -> None:
+    assert RUN.is_good
+    assert not dataclasses.replace(RUN, unfinished=1).is_good
+    assert not dataclasses.replace(RUN, left_behind=1).is_good
