@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import threading
 from dataclasses import asdict
@@ -91,7 +92,15 @@ def _keep_private() -> None:
 
 
 def _stop_event() -> threading.Event:
+    """Set by SIGTERM and SIGINT, in a thread: `Event.set` takes a lock, which whoever is interrupted may hold."""
     stop = threading.Event()
+    told: queue.SimpleQueue[None] = queue.SimpleQueue()  # its `put` may interrupt itself
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: told.put(None))
+
+    def wait() -> None:
+        told.get()
+        stop.set()
+
+    threading.Thread(target=wait, name="stopping", daemon=True).start()
     return stop
