@@ -57,9 +57,11 @@ class Decoder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process is not None:
-            _idle.append(self._process)
-            self._process = None
+        process, self._process = self._process, None
+        if process is not None and self._program is PROGRAM:
+            _idle.append(process)
+        elif process is not None:
+            process.kill()
 
     def decode(self, codestream: bytes, coding: Coding) -> StoredArray:
         """The stored values of a frame; shape (row, column).
