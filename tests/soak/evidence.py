@@ -15,13 +15,13 @@ from tests.soak.ledger import Answer, Entry
 from tests.soak.senders import dataset_of
 
 JOBS = """
-    SELECT job.id, study_instance_uid, series_instance_uid, study.id AS study_id, rule, reasons, job.created_at
+    SELECT job.id, study_instance_uid, series_instance_uid, study.id AS study_id, rule, reasons, input_digest
     FROM job JOIN study ON study.id = job.study_id
     WHERE job.state IN ('done', 'quarantined') AND finished_at IS NOT NULL ORDER BY job.id"""
 FINDINGS = "SELECT centre_x_mm, centre_y_mm, centre_z_mm FROM finding WHERE job_id = ? ORDER BY number"
 INPUTS = """
     SELECT sop_instance_uid, sha256 FROM instance JOIN series ON series.id = instance.series_id
-    WHERE study_id = ? AND series_instance_uid = ? AND received_at <= ?"""
+    WHERE study_id = ? AND series_instance_uid = ? ORDER BY received_at"""
 
 
 def gathered(data: Path, entries: Sequence[Entry], destinations: Iterable[Pacs]) -> Evidence:
@@ -63,17 +63,31 @@ def _is_in(path: Path, entry: Entry) -> bool:
 
 
 def _job(connection: sqlite3.Connection, data: Path, row: sqlite3.Row) -> Job:
-    place = (row["study_id"], row["series_instance_uid"], row["created_at"])
+    place = (row["study_id"], row["series_instance_uid"])
+    reasons = tuple(code for code, _ in json.loads(row["reasons"]))
     results = connection.execute("SELECT sop_instance_uid, file_key FROM result WHERE job_id = ?", [row["id"]])
     return Job(
         id=row["id"],
         study_instance_uid=row["study_instance_uid"],
         rule=row["rule"],
-        inputs=frozenset((uid, sha256) for uid, sha256 in connection.execute(INPUTS, place)),
-        reasons=tuple(code for code, _ in json.loads(row["reasons"])),
+        inputs=inputs_of(row["input_digest"], connection.execute(INPUTS, place).fetchall(), reasons),
+        reasons=reasons,
         findings_lps=tuple((x, y, z) for x, y, z in connection.execute(FINDINGS, [row["id"]])),
         results={uid: _hash(data / key) for uid, key in results},
     )
+
+
+def inputs_of(of_job: str, instances: Sequence[Sequence[str]], reasons: Sequence[str]) -> frozenset[Content]:
+    """The first instances of a series that have the digest of a job; none if no number of them has.
+
+    Not those that were received before it was planned: the index may not have had them yet.
+    """
+    content = [(uid, sha256) for uid, sha256 in instances]
+    for count in range(len(content), 0, -1):
+        planned = [json.dumps([sorted(content[:count]), codes]) for codes in ([], list(reasons))]
+        if of_job in (hashlib.sha256(text.encode()).hexdigest() for text in planned):
+            return frozenset(content[:count])
+    return frozenset()
 
 
 def _hash(path: Path) -> str:

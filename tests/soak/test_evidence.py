@@ -19,6 +19,7 @@ from pacs_node.domain.instance import Receipt
 from pacs_node.domain.job import JobEvent, JobState
 from pacs_node.domain.rule import Reason
 from pacs_node.errors import InstanceConflict
+from pacs_node.steps.identity import input_digest
 from tests.soak.evidence import gathered
 from tests.soak.judgement import Evidence
 from tests.soak.ledger import Answer, Entry
@@ -29,6 +30,7 @@ from tests.support.instances import a_file, a_request, an_instance, encoded
 DATASET = an_instance(StudyInstanceUID=STUDY, SeriesInstanceUID=SERIES)
 LATE = an_instance(StudyInstanceUID=STUDY, SeriesInstanceUID=SERIES)
 RESULT = an_instance()
+REASONS = (Reason(code="series.gap", text="a gap"),)
 
 
 def content_of(dataset: Dataset) -> tuple[str, str]:
@@ -47,17 +49,19 @@ def entry_of(dataset: Dataset, answer: Answer = Answer.ACKNOWLEDGED) -> Entry:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Iterator[Path]:
-    """The data of a node with an instance, one that came after the job was planned, a conflict, and a finished job."""
+    """The data of a node with an instance, one that the plan of a job has missed, a conflict, and the finished job."""
     files = InstanceFiles(tmp_path)
     other = replace_pixels(DATASET)
-    receipts = [stored(files, DATASET, 0), stored(files, LATE, 9)]
+    receipts = [stored(files, DATASET, 0), stored(files, LATE, 4)]
     with pytest.raises(InstanceConflict):
         stored(files, other, 1)
     with migrated(f"sqlite:///{tmp_path / 'pulmonode.sqlite'}") as database:
         record(database, *receipts)
         with database.transaction() as tx:
             study = studies.find(tx, STUDY)
-            job_id = jobs.create(tx, a_new_job(study.id, reasons=(Reason(code="series.gap", text="a gap"),)), at(5))
+            seen = [i for i in studies.instances(tx, study.id) if i.sop_instance_uid == DATASET.SOPInstanceUID]
+            planned = a_new_job(study.id, reasons=REASONS, input_digest=input_digest(seen, REASONS))
+            job_id = jobs.create(tx, planned, at(5))
             assert job_id is not None
             jobs.claim(tx, job_id, JobEvent.COMPOSE, at(5), "holder", at(60))
             step = Move(row_id=job_id, state=JobState.COMPOSING, event=JobEvent.FINISH, at=at(6), holder="holder")
