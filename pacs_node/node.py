@@ -14,6 +14,7 @@ from inference.eligibility.content import CT_CLASSES
 from inference.predictor import Predictor
 from inference.registry import ModelRepository
 from inference.series import DECODABLE
+from pacs_node.archive.ahead import Ahead
 from pacs_node.archive.files import InstanceFiles
 from pacs_node.archive.session import Database
 from pacs_node.audit.reporter import Reporter
@@ -37,7 +38,7 @@ class Node:
 
     Parameters
     ----------
-    config, database, files, models : as configured
+    config, database, files, ahead, models : as configured
     predictor : opens the connection to the models on first use, one per process
     send : stores files at a destination, raising NodeError
     count : the series that a PACS holds of a study, with their number of instances, raising NodeError
@@ -53,6 +54,7 @@ class Node:
     config: Config
     database: Database
     files: InstanceFiles
+    ahead: Ahead
     models: ModelRepository
     predictor: Callable[[], Predictor]
     send: Callable[[Destination, Sequence[Path]], None]
@@ -81,6 +83,7 @@ def build(config: Config) -> Node:
         config=config,
         database=database,
         files=InstanceFiles(config.data, minimum_free_bytes=config.scp.minimum_free_bytes),
+        ahead=Ahead(config.data),
         models=models,
         predictor=cache(lambda: _predictor(config, models)),
         send=lambda destination, paths: _send(config, destination, paths),

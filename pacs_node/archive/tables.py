@@ -87,6 +87,7 @@ study = Table(
     Column("settle_at", Utc, nullable=False),
     Column("checks", Integer, nullable=False, server_default="0"),
     Column("check_until", Utc),
+    Column("anticipated_at", Utc),
     *_tries(),
     Index(None, "state", "settle_at"),
 )

@@ -58,6 +58,7 @@ def _receiving(config: Config) -> Iterator[tuple[bool, str]]:
     for name, quiet_s in (("quiet_s", settle.quiet_s), *settle.calling.items()):
         yield quiet_s > 0, f"settle, {name}: more than 0"
     yield settle.late_factor >= 1, "settle, late_factor: at least 1"
+    yield settle.ahead_s > 0, "settle, ahead_s: more than 0"
     for query in config.query:
         yield from _query(query)
 

@@ -72,10 +72,12 @@ class Scp:
 class Settle:
     """`[settle]`: how long a study must be quiet; `calling` overrides it per calling AE title.
 
-    A study that has a result already must be quiet for `late_factor` times as long.
+    A study that has a result already must be quiet for `late_factor` times as long. One that has been quiet for
+    `ahead_s` is analysed ahead while nothing else waits.
     """
 
     quiet_s: float = 30.0
+    ahead_s: float = 3.0
     late_factor: float = 10.0
     calling: Mapping[str, float] = field(default_factory=dict)
 
@@ -172,6 +174,7 @@ class Limits:
         """The limit of a step, seconds."""
         return {
             Step.PLAN: self.plan_s,
+            Step.ANTICIPATE: self.analyse_s,
             Step.ANALYSE: self.analyse_s,
             Step.COMPOSE: self.compose_s,
             Step.DELIVER: self.deliver_s,

@@ -12,6 +12,7 @@ class Step(StrEnum):
     COMPLETE = "complete"
     PLAN = "plan"
     ANALYSE = "analyse"
+    ANTICIPATE = "anticipate"
     COMPOSE = "compose"
     DELIVER = "deliver"
     REPORT = "report"

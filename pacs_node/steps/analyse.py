@@ -11,7 +11,7 @@ from inference import eligibility
 from inference.contract import Contract
 from inference.errors import InferenceError, PredictorUnavailable, SeriesIneligible
 from inference.findings import Result
-from inference.pipeline import Pipeline, run
+from inference.pipeline import Pipeline, Progress, run
 from inference.predictor import Predictor, canary
 from inference.series import SliceHeader, load, read_headers
 from inference.volume import Volume
@@ -31,7 +31,7 @@ from pacs_node.node import Node
 from pacs_node.report import ResultIdentity
 from pacs_node.report.identity import derived_tracking_uids
 from pacs_node.steps.failure import failure_of
-from pacs_node.steps.identity import identity_of, input_digest, inputs_of
+from pacs_node.steps.identity import ahead_key, identity_of, input_digest, inputs_of
 from pacs_node.steps.lease import kept, new_holder
 from pacs_node.steps.pipelines import pipeline_of
 from pacs_node.steps.retire import cause_of, check_served
@@ -55,10 +55,10 @@ def analyse_job(node: Node, job_id: JobId) -> bool:
         with kept(node, Step.ANALYSE, JOBS, job_id, holder, lambda error: _record_failure(node, job, holder, error)):
             check_served(node.models, job)
             paths, pipeline = _paths(node, job, instances), pipeline_of(node.models, job)
-            result = analysed(paths, pipeline, _answering(node, pipeline))
+            result = _found_ahead(node, job) or analysed(paths, pipeline, answering(node, pipeline))
             key = node.files.store_result(_name(job_id, holder), findings.encoded(result))
             is_same_space = before is not None and _space(node, instances, before) == _space(node, instances, job)
-    except _ModelsAway as away:
+    except ModelsAway as away:
         if not wait(node, job, JobState.RUNNING, holder, away.cause):
             _record_failure(node, job, holder, away.cause)
         return True
@@ -73,7 +73,7 @@ def analyse_job(node: Node, job_id: JobId) -> bool:
     return True
 
 
-class _ModelsAway(Exception):
+class ModelsAway(Exception):
     """No model was asked about the job yet."""
 
     def __init__(self, cause: PredictorUnavailable) -> None:
@@ -81,7 +81,7 @@ class _ModelsAway(Exception):
         self.cause = cause
 
 
-def _answering(node: Node, pipeline: Pipeline) -> Predictor:
+def answering(node: Node, pipeline: Pipeline) -> Predictor:
     """The predictor once all models have answered: before the slices are read, and before the attempt counts.
 
     A server that is away would else use up the attempts of all jobs; one that goes away while it works on a job, again
@@ -92,7 +92,7 @@ def _answering(node: Node, pipeline: Pipeline) -> Predictor:
         for name, version in sorted({(use.name, use.version) for use in pipeline.uses}):
             canary(predictor, node.models.contract(name, version))
     except PredictorUnavailable as error:
-        raise _ModelsAway(error) from error
+        raise ModelsAway(error) from error
     return predictor
 
 
@@ -108,14 +108,22 @@ def _name(job_id: JobId, holder: str) -> str:
     return f"findings-{job_id}-{holder.rpartition('/')[2]}.npz"
 
 
-def analysed(paths: Sequence[Path], pipeline: Pipeline, predictor: Predictor) -> Result:
+def _found_ahead(node: Node, job: records.Job) -> Result | None:
+    """What `steps.anticipate` found in the same instances with the same models; waits for it if it is still at it."""
+    content = node.ahead.take(ahead_key(job))
+    return None if content is None else findings.decoded(content)
+
+
+def analysed(
+    paths: Sequence[Path], pipeline: Pipeline, predictor: Predictor, *, progress: Progress | None = None
+) -> Result:
     """The findings in the one series that these files make up.
 
     Raises
     ------
     InferenceError
     """
-    return run(loaded(paths, pipeline.detector)[1], pipeline, predictor)
+    return run(loaded(paths, pipeline.detector)[1], pipeline, predictor, progress=progress)
 
 
 def loaded(paths: Sequence[Path], detector: Contract) -> tuple[tuple[SliceHeader, ...], Volume]:

@@ -7,8 +7,9 @@ import hashlib
 import json
 from collections.abc import Sequence
 
-from pacs_node.archive.records import Instance, Job
+from pacs_node.archive.records import Instance, Job, NewJob
 from pacs_node.config import Config
+from pacs_node.domain.identifiers import IMPLEMENTATION_VERSION
 from pacs_node.domain.rule import Reason
 from pacs_node.report.identity import ResultIdentity
 
@@ -53,6 +54,12 @@ def input_digest(instances: Sequence[Instance], reasons: Sequence[Reason]) -> st
     """What a job was planned on, and why it must not be analysed if so; the order of arrival does not matter."""
     content = sorted((i.sop_instance_uid, i.sha256) for i in instances)
     return digest([content, [reason.code for reason in reasons]])
+
+
+def ahead_key(job: Job | NewJob) -> str:
+    """Under what the findings of a job lie that were found ahead: all that they follow from."""
+    models = [dataclasses.asdict(use) for use in job.models]
+    return digest([IMPLEMENTATION_VERSION, job.series_instance_uid, job.pipeline, job.input_digest, models])
 
 
 def digest(value: object) -> str:

@@ -11,7 +11,7 @@ from inference.errors import InferenceError
 from inference.pipeline import Pipeline
 from inference.registry import ModelRepository
 from inference.systems import Choice, assembled, restored
-from pacs_node.archive.records import Job
+from pacs_node.archive.records import Job, NewJob
 from pacs_node.domain.rule import Rule
 from pacs_node.errors import ConfigInvalid
 
@@ -27,7 +27,7 @@ def pipeline_chosen(models: ModelRepository, rule: Rule) -> Pipeline:
     return assembled(choice, models.active())
 
 
-def pipeline_of(models: ModelRepository, job: Job) -> Pipeline:
+def pipeline_of(models: ModelRepository, job: Job | NewJob) -> Pipeline:
     """The pipeline with the very model versions that the job names.
 
     Raises

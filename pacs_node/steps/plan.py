@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from inference import eligibility
 from inference.contract import SeriesLimits
@@ -60,9 +61,7 @@ def plan_study(node: Node, study_id: StudyId) -> bool:
     with node.database.transaction() as tx:
         if not studies.claim(tx, study_id, now, holder, until):
             return False
-        study = studies.get(tx, study_id)
-        instances = studies.instances(tx, study_id)
-        past = _Past(analysed=jobs.series_by_rule(tx, study_id), deleted=studies.deleted_counts(tx, study_id))
+        study, instances, past = _known(tx, study_id)
     try:
         check_worth(PLAN, study.attempt, study.strikes)
         with kept(
@@ -76,6 +75,19 @@ def plan_study(node: Node, study_id: StudyId) -> bool:
     return True
 
 
+def foreseen(node: Node, study_id: StudyId) -> tuple[tuple[records.NewJob, tuple[records.Instance, ...]], ...]:
+    """The jobs that a plan of the study as it is now would make, each with the instances of its series.
+
+    Raises
+    ------
+    InferenceError, NodeError
+    """
+    with node.database.transaction() as tx:
+        study, instances, past = _known(tx, study_id)
+    new = _planned(node, study, instances, past).jobs
+    return tuple((job, tuple(i for i in instances if i.series_instance_uid == job.series_instance_uid)) for job in new)
+
+
 def explain(
     rules: Sequence[Rule], models: ModelRepository, paths: Sequence[Path], calling_ae_title: str
 ) -> tuple[tuple[JudgedSeries, Decision], ...]:
@@ -83,6 +95,12 @@ def explain(
     limits = _limits(models)
     judged = [_judge(series, (calling_ae_title,), limits) for series in read_headers(paths)]
     return tuple(zip(judged, decide(rules, judged), strict=True))
+
+
+def _known(tx: Any, study_id: StudyId) -> tuple[records.Study, tuple[records.Instance, ...], _Past]:
+    """What the index says about a study."""
+    past = _Past(analysed=jobs.series_by_rule(tx, study_id), deleted=studies.deleted_counts(tx, study_id))
+    return studies.get(tx, study_id), studies.instances(tx, study_id), past
 
 
 def _planned(node: Node, study: records.Study, instances: Sequence[records.Instance], past: _Past) -> _Plan:

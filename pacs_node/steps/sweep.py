@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from pacs_node import log
-from pacs_node.archive.queries import deliveries, machine
+from pacs_node.archive.queries import ahead, deliveries, machine
 from pacs_node.archive.queries.machine import COMMITMENTS, DELIVERIES, JOBS, STUDIES, Machine, Move
 from pacs_node.domain.commitment import CommitmentEvent, CommitmentState
 from pacs_node.domain.delivery import DeliveryEvent, DeliveryState
@@ -73,6 +73,10 @@ def waiting(node: Node) -> tuple[Call, ...]:
             due = machine.ring_due(tx, states, tuple(steps), now, now - RING_AGAIN)
             calls += [_call(tx, node, step, i) for i, state in due for at, step in steps.items() if at == state]
         calls += [Call(step=Step.DELIVER, row_id=i) for i in deliveries.ring_due(tx, now, now - RING_AGAIN)]
+        if not calls:
+            quiet_since = now - timedelta(seconds=node.config.settle.ahead_s)
+            early = ahead.ring_due(tx, now, quiet_since, now - RING_AGAIN)
+            calls += [Call(step=Step.ANTICIPATE, row_id=i) for i in early]
     return tuple(calls)
 
 

@@ -15,6 +15,7 @@ from pacs_node.domain.step import Call, Step
 from pacs_node.errors import BrokerUnavailable
 
 QUEUES = {
+    Step.ANTICIPATE: "gpu",
     Step.COMPLETE: "deliver",
     Step.PLAN: "io",
     Step.ANALYSE: "gpu",

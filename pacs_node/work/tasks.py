@@ -18,6 +18,7 @@ from pacs_node.domain.step import Step
 from pacs_node.errors import NodeError
 from pacs_node.node import Node, build
 from pacs_node.steps.analyse import analyse_job
+from pacs_node.steps.anticipate import anticipate_study
 from pacs_node.steps.choose import run_next
 from pacs_node.steps.commit import report_commitment
 from pacs_node.steps.complete import complete_study
@@ -29,6 +30,7 @@ from pacs_node.steps.sweep import take_back, waiting
 from pacs_node.work.app import ring, time_limit_s
 
 STEPS: dict[Step, Callable[[Node, Any], bool]] = {
+    Step.ANTICIPATE: anticipate_study,
     Step.COMPLETE: complete_study,
     Step.PLAN: plan_study,
     Step.ANALYSE: analyse_job,

@@ -138,6 +138,7 @@ def test_an_unknown_key_names_the_nearest_known_one(tmp_path: Path, text: str, p
         ("[settle]\nquiet_s = 0", "quiet_s: more than 0"),
         ("[settle]\nquiet_s = nan", "quiet_s: more than 0"),
         ("[settle]\nlate_factor = 0.9", "late_factor: at least 1"),
+        ("[settle]\nahead_s = 0", "ahead_s: more than 0"),
         ("[settle.calling]\nCT1 = -1", "CT1: more than 0"),
         ("[settle]\ncalling = 5", "calling: expected a table"),
         ("[[rule]]\nname = 'a'\n[[rule]]\nname = 'a'", "rule: two have the same name"),
