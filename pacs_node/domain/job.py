@@ -41,6 +41,8 @@ class JobEvent(StrEnum):
     """the result is on disk and checked"""
     DELAY = "delay"
     """a transient failure; try again later"""
+    GIVE_WAY = "give-way"
+    """a STAT study needs its worker"""
     EXPIRE = "expire"
     """the lease ran out, or its holder is dead"""
     FAIL = "fail"
@@ -63,6 +65,7 @@ JOB = {
     (S.RUNNING, E.FIND): S.ANALYSED,
     (S.RUNNING, E.REFUSE): S.ANALYSED,
     (S.RUNNING, E.DELAY): S.QUEUED,
+    (S.RUNNING, E.GIVE_WAY): S.QUEUED,
     (S.RUNNING, E.EXPIRE): S.QUEUED,
     (S.RUNNING, E.SUPERSEDE): S.SUPERSEDED,
     (S.ANALYSED, E.COMPOSE): S.COMPOSING,

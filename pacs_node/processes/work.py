@@ -1,6 +1,7 @@
 """The processes that work: a head, and Celery workers that each run one step at a time in a process forked from it.
 
-Some deliver and the others do the rest, so that destinations that hang cannot hold up an analysis. As many deliver as
+`[work] processes` of them analyse. One plans and composes, so that a study need not wait for somebody's analysis until
+it is known how urgent it is. The others deliver, so that destinations that hang cannot hold up an analysis: as many as
 there are destinations; as each of these is sent one result at a time, none waits for another. Every peer that is asked
 what it holds or keeps, or told what we keep, has a lane and a worker of its own for that (`steps.lanes`).
 
@@ -28,7 +29,7 @@ from pacs_node.steps.lanes import fetching_lanes, lanes
 from pacs_node.steps.pipelines import check_rules
 from pacs_node.steps.reindex import reindex
 from pacs_node.steps.sweep import ring_anew
-from pacs_node.work.app import DELIVERING, QUEUES, celery_app
+from pacs_node.work.app import ANALYSING, DELIVERING, QUEUES, celery_app
 from pacs_node.work.tasks import add_tasks
 
 ALL_QUEUES = frozenset(QUEUES.values())
@@ -65,8 +66,8 @@ def work(config: Config, queues: Collection[str], stop: threading.Event) -> None
 
 def shifts(config: Config, queues: Collection[str]) -> list[tuple[str, ...]]:
     """The queues of each worker."""
-    others = tuple(sorted(set(queues) - {DELIVERING}))
-    working = [others] * (config.work.processes if others else 0)
+    working: list[tuple[str, ...]] = [(ANALYSING,)] * (config.work.processes if ANALYSING in queues else 0)
+    working += [(queue,) for queue in sorted(set(queues) - {ANALYSING, DELIVERING})]
     if DELIVERING not in queues:
         return working
     return working + [(DELIVERING,)] * max(1, len(config.destination)) + [(lane,) for lane in lanes(config)]

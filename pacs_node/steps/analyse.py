@@ -36,6 +36,7 @@ from pacs_node.steps.lease import kept, new_holder
 from pacs_node.steps.pipelines import pipeline_of
 from pacs_node.steps.retire import cause_of, check_served
 from pacs_node.steps.waiting import PASSING, wait
+from pacs_node.steps.yielding import GivesWay, to_stat
 
 
 def analyse_job(node: Node, job_id: JobId) -> bool:
@@ -55,9 +56,12 @@ def analyse_job(node: Node, job_id: JobId) -> bool:
         with kept(node, Step.ANALYSE, JOBS, job_id, holder, lambda error: _record_failure(node, job, holder, error)):
             check_served(node.models, job)
             paths, pipeline = _paths(node, job, instances), pipeline_of(node.models, job)
-            result = _found_ahead(node, job) or analysed(paths, pipeline, answering(node, pipeline))
+            result = _found_ahead(node, job) or _found_now(node, job, paths, pipeline)
             key = node.files.store_result(_name(job_id, holder), findings.encoded(result))
             is_same_space = before is not None and _space(node, instances, before) == _space(node, instances, job)
+    except GivesWay:
+        _give_way(node, job, holder)
+        return True
     except ModelsAway as away:
         if not wait(node, job, JobState.RUNNING, holder, away.cause):
             _record_failure(node, job, holder, away.cause)
@@ -112,6 +116,18 @@ def _found_ahead(node: Node, job: records.Job) -> Result | None:
     """What `steps.anticipate` found in the same instances with the same models; waits for it if it is still at it."""
     content = node.ahead.take(ahead_key(job))
     return None if content is None else findings.decoded(content)
+
+
+def _found_now(node: Node, job: records.Job, paths: Sequence[Path], pipeline: Pipeline) -> Result:
+    return analysed(paths, pipeline, answering(node, pipeline), progress=to_stat(node, job))
+
+
+def _give_way(node: Node, job: records.Job, holder: str) -> None:
+    """Let the job wait again, with all attempts that it had."""
+    step = Move(row_id=job.id, state=JobState.RUNNING, event=JobEvent.GIVE_WAY, at=node.now(), holder=holder)
+    with node.database.transaction() as tx:
+        machine.move(tx, JOBS, step, attempt=job.attempt - 1)
+    log.event("job_gave_way", job_id=job.id)
 
 
 def analysed(

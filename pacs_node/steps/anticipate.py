@@ -22,9 +22,8 @@ from pacs_node.steps.failure import failure_of
 from pacs_node.steps.identity import ahead_key
 from pacs_node.steps.pipelines import pipeline_of
 from pacs_node.steps.plan import foreseen
+from pacs_node.steps.yielding import GivesWay, to_everything
 
-LOOK_S = 0.5
-"""How often it looks whether it should give way."""
 FORGET_S = 3600.0
 """Nobody asks for what was found so long ago."""
 
@@ -39,8 +38,8 @@ def anticipate_study(node: Node, study_id: StudyId) -> bool:
         node.ahead.forget(FORGET_S)
         for job, instances in foreseen(node, study_id):
             if not job.reasons:
-                _find(node, job, instances, _giving_way(node, study_id))
-    except _GivesWay:
+                _find(node, job, instances, to_everything(node, study_id))
+    except GivesWay:
         outcome = "gave way"
     except ModelsAway as away:
         outcome = away.cause.code
@@ -48,10 +47,6 @@ def anticipate_study(node: Node, study_id: StudyId) -> bool:
         outcome = failure_of(error).code
     log.event("study_anticipated", study_id=study_id, outcome=outcome, duration_s=time.monotonic() - started)
     return True
-
-
-class _GivesWay(Exception):
-    """Something else is to be done."""
 
 
 def _find(node: Node, job: records.NewJob, instances: Sequence[records.Instance], progress: Progress) -> None:
@@ -62,19 +57,3 @@ def _find(node: Node, job: records.NewJob, instances: Sequence[records.Instance]
         pipeline = pipeline_of(node.models, job)
         paths = [node.files.path(instance.file_key) for instance in instances]
         keep(findings.encoded(analysed(paths, pipeline, answering(node, pipeline), progress=progress)))
-
-
-def _giving_way(node: Node, study_id: StudyId) -> Progress:
-    """Whatever is told of the progress, raises if the study has changed, or another one waits."""
-    looked_s = time.monotonic()
-
-    def look(stage: str, share: float) -> None:
-        nonlocal looked_s
-        if time.monotonic() < looked_s + LOOK_S:
-            return
-        looked_s = time.monotonic()
-        with node.database.transaction() as tx:
-            if not ahead.is_same(tx, study_id) or ahead.is_anything_else_wanted(tx, study_id):
-                raise _GivesWay
-
-    return look

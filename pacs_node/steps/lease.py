@@ -45,6 +45,11 @@ def new_holder() -> str:
     return f"{_machine()}/{_named(os.getpid())}/{_named(os.getppid())}/{uuid.uuid4().hex}"
 
 
+def is_of_this_machine(holder: str) -> bool:
+    """Whether the process of this token runs, or ran, on this machine."""
+    return holder.rpartition("/")[0].rsplit("/", 2)[0] == _machine()
+
+
 def fate_of(holder: str) -> Fate:
     """What became of the process of this token, as far as it can be told on this machine."""
     where, *processes = holder.rpartition("/")[0].rsplit("/", 2)

@@ -25,6 +25,7 @@ QUEUES = {
     Step.CONFIRM: "deliver",
 }
 """The queue of each step, so that each kind of work can have its own workers."""
+ANALYSING = QUEUES[Step.ANALYSE]
 DELIVERING = QUEUES[Step.DELIVER]
 """The queue that always has its own: who waits for destinations must not hold up who analyses. What else is to be said
 to peers has a lane for each of them (`steps.lanes`); this queue has only what is left."""

@@ -16,7 +16,7 @@ from pacs_node.domain.job import JobState
 from pacs_node.domain.step import Call, Step
 from pacs_node.errors import PeerUnreachable
 from pacs_node.node import Node
-from pacs_node.steps import anticipate
+from pacs_node.steps import yielding
 from pacs_node.steps.anticipate import anticipate_study
 from pacs_node.steps.identity import ahead_key
 from pacs_node.steps.plan import foreseen
@@ -59,7 +59,7 @@ def _watched(node: Node, hook: Callable[[], None] = lambda: None) -> tuple[Node,
 
 @pytest.fixture(autouse=True)
 def _always_looking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(anticipate, "LOOK_S", 0.0)
+    monkeypatch.setattr(yielding, "LOOK_S", 0.0)
 
 
 def _begun(node: Node, clock: Clock, paths: list[Path]) -> None:

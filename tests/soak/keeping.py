@@ -35,7 +35,7 @@ def write_settings(folder: Path, destinations: Sequence[Destination], models: st
     tables = [
         f'data = "{folder / "data"}"\nmodels = "{ball_repository(folder / "models")}"',
         f'[scp]\nhost = "127.0.0.1"\nport = {free_port()}\nminimum_free_bytes = {WATERMARK_BYTES}',
-        f"[settle]\nquiet_s = {QUIET_S}",
+        f"[settle]\nquiet_s = {QUIET_S}\nahead_s = {QUIET_S / 3}",
         f'[triton]\nmode = "{models}"\nurl = "127.0.0.1:{free_port()}"\nthreads = 1',
         f'[[rule]]\nname = "chest-ct"\ndestinations = [{names}]',
         *(

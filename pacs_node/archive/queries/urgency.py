@@ -5,6 +5,7 @@ A message only says that there is work; the worker that gets it asks here what t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -34,6 +35,34 @@ def next_job(tx: sa.Connection, state: JobState, now: datetime) -> int | None:
     due = sa.and_(job.c.state == state, _is_due(job, now), ~is_held_back())
     order = (job.c.is_stat.desc(), sender.c.served_at.asc().nulls_first(), job.c.id)
     return tx.scalar(sa.select(job.c.id).select_from(rows).where(due).order_by(*order).limit(1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stat:
+    """What there is of STAT, for those that might give way.
+
+    Parameters
+    ----------
+    is_waiting : whether a STAT job waits for a worker
+    holders : who works on one
+    last_routine : of the jobs that are being analysed and not STAT, the last one; None if there is none
+    """
+
+    is_waiting: bool
+    holders: tuple[str, ...]
+    last_routine: int | None
+
+
+def stat(tx: sa.Connection, now: datetime) -> Stat:
+    """STAT jobs that wait or are being analysed."""
+    job = tables.job
+    waits = sa.and_(job.c.is_stat, job.c.state == JobState.QUEUED, _is_due(job, now), ~is_held_back())
+    running = job.c.state == JobState.RUNNING
+    return Stat(
+        is_waiting=bool(tx.scalar(sa.select(sa.exists().where(waits)))),
+        holders=tuple(tx.scalars(sa.select(job.c.lease_holder).where(job.c.is_stat, running))),
+        last_routine=tx.scalar(sa.select(sa.func.max(job.c.id)).where(~job.c.is_stat, running)),
+    )
 
 
 def next_delivery(tx: sa.Connection, now: datetime) -> int | None:

@@ -33,8 +33,7 @@ celery.tasks["pulmonode." + Step.PLAN](1)
 @pytest.mark.parametrize(("count", "expected"), [(0, 1), (1, 1), (5, 5)])
 def test_every_queue_has_its_workers_and_every_destination_one_that_delivers(count: int, expected: int) -> None:
     config = Config(destination=(PACS,) * count)
-    others = tuple(sorted(ALL_QUEUES - {"deliver"}))
-    assert shifts(config, ALL_QUEUES) == [others] * config.work.processes + [("deliver",)] * expected
+    assert shifts(config, ALL_QUEUES) == [("gpu",)] * config.work.processes + [("io",)] + [("deliver",)] * expected
 
 
 def test_every_peer_that_is_asked_or_told_something_has_a_worker_of_its_own_for_that() -> None:

@@ -30,7 +30,7 @@ STUDY_LIFE = {
 }
 JOB_LIFE = {
     "queued": "start>running supersede>superseded",
-    "running": "find>analysed refuse>analysed delay>queued expire>queued supersede>superseded",
+    "running": "find>analysed refuse>analysed delay>queued give-way>queued expire>queued supersede>superseded",
     "analysed": "compose>composing supersede>superseded",
     "composing": "finish>done delay>analysed expire>analysed fail>failed refuse>analysed supersede>superseded "
     "set-aside>quarantined",
