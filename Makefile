@@ -45,7 +45,7 @@ check: $(DEVELOPMENT) ## everything that is checked without running the node: st
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_docs.py
 
-bench: $(DEVELOPMENT) ## measure against peers and goals, PASS or SHORT; ARGS="receive send load queue study results" picks some
+bench: $(DEVELOPMENT) ## measure against peers and goals, PASS or SHORT; ARGS="receive send load queue study inference results whole" picks some
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 bench-report: $(DEVELOPMENT) ## how cost grows and what sites need, written to deploy/docs/performance.md

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import inference, load, queue, receive, results, send, study
+from tests.benchmarks import inference, load, queue, receive, results, send, study, whole
 from tests.benchmarks.goals import Goal, Measured, table
 
 
@@ -57,6 +57,7 @@ BENCHMARKS: dict[str, Callable[[], Measured]] = {
     "study": _study,
     "inference": inference.measured,
     "results": results.measured,
+    "whole": whole.measured,
 }
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.benchmarks import capacity, growth, load, receive, report, send
+from tests.benchmarks import capacity, growth, load, receive, report, send, whole
 from tests.benchmarks.capacity import Stage
 from tests.benchmarks.goals import Goal, table
+from tests.support.detectors import ball_repository
+from tests.support.series import Ball, a_chest_series
 
 pytestmark = pytest.mark.services
 
@@ -39,6 +41,18 @@ def test_readers_see_the_same_voxels_and_are_measured_in_turn() -> None:
         "node": 2,
         "SimpleITK": 2,
     }
+
+
+def test_a_whole_node_is_measured_from_the_last_slice_to_the_pacs(tmp_path: Path) -> None:
+    models = ball_repository(tmp_path / "models")
+    balls = [Ball(centre_lps=(70, 0, 0), diameter_mm=14)]
+    paths = a_chest_series(tmp_path / "ct", slices=24, spacing_mm=5.0, balls=balls)
+    alone, crowd = whole.stat_in_a_crowd(paths, waiting=2, rounds=1, models=models)
+    assert (len(alone), len(crowd)) == (1, 1)
+    rate = whole.throughput(paths, processes=1, studies=2, models=models)
+    assert rate.per_hour > 0
+    assert rate.most_mb > 50
+    assert len(whole.latency(paths, quiet_s=1.0, rounds=1, models=models)) == 1
 
 
 def test_a_ratio_is_that_of_the_same_round() -> None:
