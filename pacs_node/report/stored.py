@@ -13,6 +13,7 @@ from pydicom.errors import InvalidDicomError
 from inference.errors import SeriesUnreadable
 from inference.series import SliceHeader, read_head
 from pacs_node.errors import InstanceUnreadable
+from pacs_node.report.encoding import file_bytes
 from pacs_node.report.request import Document
 
 UNREADABLE = (InvalidDicomError, OSError, ValueError, KeyError, EOFError, RecursionError)
@@ -50,9 +51,7 @@ def read_document(path: Path) -> Dataset:
 
 def encoded(document: Document) -> bytes:
     """The document as a DICOM file."""
-    buffer = io.BytesIO()
-    document.dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
+    return file_bytes(document.dataset)
 
 
 def decoded(content: bytes) -> Dataset:
