@@ -23,28 +23,23 @@ BROKEN_SEQUENCE = (EOFError, OSError, ValueError, KeyError, TypeError, Attribute
 class Attributes:
     """Attributes by keyword, looked for in one or more datasets in turn; the first that has it wins."""
 
-    __slots__ = ("_datasets", "_encoding")
+    __slots__ = ("_datasets", "encoding")
 
     def __init__(self, *datasets: Dataset, encoding: str | None = None) -> None:
         self._datasets = datasets
-        self._encoding = encoding or self._declared_encoding()
+        self.encoding = encoding or self._declared_encoding()
 
     def text(self, keyword: str) -> str:
         """The value as text without padding; empty if it is missing."""
-        return self._bytes(keyword).decode(self._encoding, "replace").strip(" \0")
+        return text_of(self._bytes(keyword), self.encoding)
 
     def texts(self, keyword: str) -> tuple[str, ...]:
         """The values of a multi-valued text; empty if it is missing."""
-        text = self.text(keyword)
-        return tuple(part.strip() for part in text.split("\\")) if text else ()
+        return texts_of(self.text(keyword))
 
     def numbers(self, keyword: str) -> tuple[float, ...]:
         """The values of a decimal string; empty if any of them is not a finite number."""
-        try:
-            values = tuple(float(part) for part in self.texts(keyword))
-        except ValueError:
-            return ()
-        return values if all(math.isfinite(value) for value in values) else ()
+        return numbers_of(self.text(keyword))
 
     def number(self, keyword: str) -> float | None:
         """The value of a decimal string that has one value."""
@@ -53,8 +48,7 @@ class Attributes:
 
     def integer(self, keyword: str) -> int | None:
         """The value of an integer string that has one value."""
-        value = self.number(keyword)
-        return int(value) if value is not None and value.is_integer() else None
+        return integer_of(self.text(keyword))
 
     def binary(self, keyword: str, *, signed: bool = False) -> int | None:
         """The value of a 16-bit integer, read with the sign asked for, whatever its VR says."""
@@ -78,7 +72,7 @@ class Attributes:
 
     def within(self, *datasets: Dataset) -> Attributes:
         """The attributes of sequence items, and those of this one where the items do not have them."""
-        return Attributes(*datasets, *self._datasets, encoding=self._encoding)
+        return Attributes(*datasets, *self._datasets, encoding=self.encoding)
 
     def _element(self, keyword: str) -> DataElement | RawDataElement | None:
         tag = tag_for_keyword(keyword)
@@ -88,10 +82,35 @@ class Attributes:
     def _bytes(self, keyword: str) -> bytes:
         element = self._element(keyword)
         value = element.value if isinstance(element, RawDataElement) else None
-        return value if isinstance(value, bytes) and len(value) <= MAX_VALUE_BYTES else b""
+        return value if isinstance(value, bytes) else b""
 
     def _declared_encoding(self) -> str:
         """Codec of the first Specific Character Set; code extensions (ISO 2022) beyond it are not followed."""
         declared = self._datasets[0].get("SpecificCharacterSet") or ""
         terms = [declared] if isinstance(declared, str) else declared
         return str(python_encoding.get(next((term for term in terms if term), ""), DEFAULT_ENCODING))
+
+
+def text_of(value: bytes, encoding: str) -> str:
+    """A value as text without padding; empty if it is longer than any that is looked at."""
+    return value.decode(encoding, "replace").strip(" \0") if len(value) <= MAX_VALUE_BYTES else ""
+
+
+def texts_of(text: str) -> tuple[str, ...]:
+    """The values of a multi-valued text."""
+    return tuple(part.strip() for part in text.split("\\")) if text else ()
+
+
+def numbers_of(text: str) -> tuple[float, ...]:
+    """The values of a decimal string; empty if any of them is not a finite number."""
+    try:
+        values = tuple(float(part) for part in texts_of(text))
+    except ValueError:
+        return ()
+    return values if all(math.isfinite(value) for value in values) else ()
+
+
+def integer_of(text: str) -> int | None:
+    """The value of an integer string that has one value."""
+    values = numbers_of(text)
+    return int(values[0]) if len(values) == 1 and values[0].is_integer() else None

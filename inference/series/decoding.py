@@ -6,11 +6,10 @@ Before a decoder allocates anything, the size that the codestream states is comp
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import BinaryIO
 
-import numpy as np
 from pydicom.encaps import generate_frames
 
 from inference.errors import SeriesUnreadable
@@ -33,12 +32,25 @@ RLE = "1.2.840.10008.1.2.5"
 DECODABLE = frozenset(NATIVE) | frozenset(PLUGINS)
 """Transfer Syntax UIDs that can be read"""
 
+TOO_FEW_FRAMES = "an instance holds fewer frames than its header says"
+
 START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 """JPEG markers SOF0 to SOF15 without DHT, JPG and DAC; SOF55 of JPEG-LS"""
 
 
-def stored_frames(instance: SliceHeader, layout: PixelLayout, decoder: Decoder) -> Iterator[StoredArray]:
-    """The stored values of every frame of the file, in order; shape (row, column), 16 bits, any byte order.
+def read_frames(
+    instance: SliceHeader, layout: PixelLayout, places: Mapping[int, StoredArray], decoder: Decoder
+) -> Iterator[int]:
+    """Read frames of a file to where they belong, each when it is asked for.
+
+    Parameters
+    ----------
+    places : by the index of the frame in the file, for its stored values; shape (row, column), 16 bits, contiguous,
+        signed as `layout` says
+
+    Returns
+    -------
+    the index of each frame, in ascending order, as soon as it is in its place
 
     Raises
     ------
@@ -46,27 +58,37 @@ def stored_frames(instance: SliceHeader, layout: PixelLayout, decoder: Decoder) 
     SeriesInaccessible : the disk fails
     DecoderStopped : see `inference.series.guard`
     """
+    if any(place.shape != (instance.rows, instance.columns) for place in places.values()):
+        raise SeriesUnreadable("a frame is not of the size that the header says")
+    if max(places) >= layout.frames:
+        raise SeriesUnreadable(TOO_FEW_FRAMES)
     try:
         with disk_errors():
             if instance.transfer_syntax_uid in NATIVE:
-                yield from _native_frames(instance, layout)
+                yield from _native_frames(instance, layout, places)
             else:
-                yield from _decoded_frames(instance, layout, decoder)
+                yield from _decoded_frames(instance, layout, places, decoder)
     except UNDECODABLE as error:
         raise SeriesUnreadable(f"the pixels of an instance cannot be decoded ({type(error).__name__})") from error
 
 
-def _native_frames(instance: SliceHeader, layout: PixelLayout) -> Iterator[StoredArray]:
-    dtype = np.dtype(f"{NATIVE[instance.transfer_syntax_uid]}{'i' if layout.signed else 'u'}2")
-    shape = (instance.rows or 0, instance.columns or 0)
+def _native_frames(instance: SliceHeader, layout: PixelLayout, places: Mapping[int, StoredArray]) -> Iterator[int]:
     with open_instance(instance.path) as file:
         skip(file, layout.offset)
-        for _ in range(layout.frames):
-            data = file.read(shape[0] * shape[1] * dtype.itemsize)
-            yield np.frombuffer(data, dtype).reshape(shape)
+        following = 0
+        for index, place in sorted(places.items()):
+            skip(file, (index - following) * place.nbytes)
+            following = index + 1
+            if file.readinto(place.data.cast("B")) < place.nbytes:  # type: ignore[attr-defined]
+                raise EOFError
+            if NATIVE[instance.transfer_syntax_uid] == ">":
+                place.byteswap(inplace=True)
+            yield index
 
 
-def _decoded_frames(instance: SliceHeader, layout: PixelLayout, decoder: Decoder) -> Iterator[StoredArray]:
+def _decoded_frames(
+    instance: SliceHeader, layout: PixelLayout, places: Mapping[int, StoredArray], decoder: Decoder
+) -> Iterator[int]:
     coding = Coding(
         transfer_syntax_uid=instance.transfer_syntax_uid,
         rows=instance.rows or 0,
@@ -78,12 +100,19 @@ def _decoded_frames(instance: SliceHeader, layout: PixelLayout, decoder: Decoder
     with open_instance(instance.path) as file:
         file.seek(layout.offset)
         rationed = _Rationed(file, CODESTREAM_RATIO * coding.rows * coding.columns * 2 + CODESTREAM_BYTES)
-        for codestream in islice(generate_frames(rationed, number_of_frames=layout.frames), layout.frames):
+        frames = islice(generate_frames(rationed, number_of_frames=layout.frames), max(places) + 1)
+        index = -1
+        for index, codestream in enumerate(frames):
             rationed.renew()
+            if index not in places:
+                continue
             size = (instance.rows, instance.columns, layout.samples)
             if coding.transfer_syntax_uid != RLE and codestream_size(codestream) != size:  # RLE's decoder is told it
                 raise SeriesUnreadable("a compressed frame is not of the size that the header says")
-            yield decoder.decode(codestream, coding)
+            places[index][:] = decoder.decode(codestream, coding)
+            yield index
+        if index < max(places):
+            raise SeriesUnreadable(TOO_FEW_FRAMES)
 
 
 class _Rationed:

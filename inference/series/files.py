@@ -17,12 +17,12 @@ from inference.errors import SeriesInaccessible, SeriesUnreadable
 
 PREAMBLE_BYTES = 128
 MAGIC = b"DICM"
+META_START = PREAMBLE_BYTES + len(MAGIC)
 DEFLATED = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205")
 """Transfer syntaxes whose whole dataset is deflated (PS3.6 table A-1); the last two belong to JPIP."""
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 INFLATED_CHUNK_BYTES = 2**16
 
-_META_START = PREAMBLE_BYTES + len(MAGIC)
 _GROUP_LENGTH_BYTES = 12
 _MEDIA_STORAGE_CLASS = b"\x02\x00\x02\x00"
 _TRANSFER_SYNTAX = b"\x02\x00\x10\x00"
@@ -88,11 +88,16 @@ def open_instance(path: Path) -> BinaryIO:
         except OSError:
             file.close()
             raise
-    if any(_uid_element(_TRANSFER_SYNTAX, uid) in meta for uid in DEFLATED):
-        file.seek(_META_START + len(meta))
+    if is_deflated(meta):
+        file.seek(META_START + len(meta))
         return InflatedInstance(file)
     file.seek(0)
     return file
+
+
+def is_deflated(meta: bytes) -> bool:
+    """Whether the File Meta Information says that the dataset behind it is deflated."""
+    return any(element in meta for element in _DEFLATED_ELEMENTS)
 
 
 @contextmanager
@@ -135,7 +140,7 @@ def _is_instance(path: Path) -> bool:
 
 def _meta(file: BinaryIO) -> bytes:
     """The File Meta Information, always explicit little endian with its length in front (PS3.10 7.1)."""
-    file.seek(_META_START)
+    file.seek(META_START)
     length = file.read(_GROUP_LENGTH_BYTES)
     return length + file.read(min(int.from_bytes(length[8:12], "little"), 2**16))
 
@@ -144,3 +149,6 @@ def _uid_element(tag: bytes, uid: str) -> bytes:
     """An element as it is written in the File Meta Information, padded to even length."""
     value = uid.encode() + b"\0" * (len(uid) % 2)
     return tag + b"UI" + len(value).to_bytes(2, "little") + value
+
+
+_DEFLATED_ELEMENTS = tuple(_uid_element(_TRANSFER_SYNTAX, uid) for uid in DEFLATED)

@@ -59,6 +59,12 @@ def slices_of(place: Place, frames: tuple[Attributes, ...]) -> tuple[SliceHeader
     return tuple(_slice(place, number, frame, pixels) for number, frame in enumerate(frames, start=first))
 
 
+def held_length(extent: PixelExtent, file_bytes: int | None) -> int:
+    """Bytes of pixels: where the stated length is undefined or too long, what the file holds if it is not inflated."""
+    held = None if file_bytes is None else max(file_bytes - extent.offset, 0)
+    return min(length for length in (extent.length, held, UNDEFINED_LENGTH) if length is not None)
+
+
 def _groups(items: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
     attributes = [Attributes(item, encoding="ascii") for item in items]
     return tuple(group for item in attributes for keyword in GROUPS for group in item.items(keyword)[:1])
@@ -105,7 +111,7 @@ def _pixel_layout(instance: Attributes, place: Place) -> PixelLayout | None:
     signed = representation == 1
     return PixelLayout(
         offset=extent.offset,
-        length=_length(extent, place.length_bytes),
+        length=held_length(extent, place.length_bytes),
         frames=instance.integer("NumberOfFrames") or 1,
         samples=samples,
         bits_allocated=allocated,
@@ -114,12 +120,6 @@ def _pixel_layout(instance: Attributes, place: Place) -> PixelLayout | None:
         signed=signed,
         padding=_padding(instance, signed=signed),
     )
-
-
-def _length(extent: PixelExtent, file_bytes: int | None) -> int:
-    """A length that is undefined or too long becomes what the file holds, if that is known before it is inflated."""
-    held = None if file_bytes is None else max(file_bytes - extent.offset, 0)
-    return min(length for length in (extent.length, held, UNDEFINED_LENGTH) if length is not None)
 
 
 def _padding(instance: Attributes, *, signed: bool) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ left out too: nobody here reads them. Called from `inference.series.headers` and
 
 from __future__ import annotations
 
+import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,26 @@ def head_of(file: BinaryIO) -> Head:
     return Head(content=b"".join(walk.kept), excess=walk.excess, pixels=walk.pixels)
 
 
+def sequence_end(content: bytes, at: int, length: int) -> int | None:
+    """Where a sequence of explicit little endian ends that begins at a place in the beginning of a file.
+
+    Parameters
+    ----------
+    length : as it is stated
+
+    Returns
+    -------
+    None if it does not end where it says, or where the content does, or if something in it is beyond a limit
+    """
+    walk = _Walk(io.BytesIO(content))
+    walk.at = at
+    try:
+        is_within = walk.skip_nested(_opened(at, "SQ", length, is_implicit=False))
+    except (_EndOfFile, _TooLong):
+        return None
+    return walk.at if is_within and length in (walk.at - at, UNDEFINED_LENGTH) else None
+
+
 class _EndOfFile(Exception):
     """The file ends within an element."""
 
@@ -146,12 +167,12 @@ class _Walk:
     def _skip_value(self, tag: int, vr: str, length: int) -> bool:
         """Go behind the value of an element at the top; whether it is worth keeping and within the limits."""
         if vr == "SQ" or length == UNDEFINED_LENGTH:
-            is_within = self._skip_nested(_opened(self.at, vr, length, is_implicit=self._is_implicit))
+            is_within = self.skip_nested(_opened(self.at, vr, length, is_implicit=self._is_implicit))
             return is_within and not tag >> 16 & 1
         is_within = self._skip_plain(vr, length)
         return is_within and not tag >> 16 & 1 and (vr not in BULK or length <= MAX_TEXT_BYTES)
 
-    def _skip_nested(self, outermost: _Open) -> bool:
+    def skip_nested(self, outermost: _Open) -> bool:
         """Go behind a sequence or fragments; whether nothing in it was beyond a limit."""
         is_within, opened = True, [outermost]
         while opened:

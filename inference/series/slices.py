@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -164,6 +165,7 @@ def normal(orientation: Cosines) -> FloatArray:
     return np.asarray(cross / max(float(np.linalg.norm(cross)), 1e-12))
 
 
+@lru_cache(maxsize=64)  # most slices of a series lie in the same
 def plane_name(orientation: Cosines) -> str:
     """The plane that the slice lies in up to `PLANE_TOLERANCE_DEG`; `oblique` if in none."""
     away_deg = np.degrees(np.arccos(np.clip(np.abs(normal(orientation)), 0.0, 1.0)))

@@ -8,6 +8,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydicom.uid import (
     CTImageStorage,
@@ -26,7 +27,7 @@ from pydicom.uid import (
 from inference.eligibility import judge
 from inference.errors import SeriesInaccessible, SeriesUnreadable
 from inference.series import SeriesHeader, find_files, read_headers
-from inference.series.decoding import stored_frames
+from inference.series.decoding import read_frames
 from inference.series.guard import Decoder
 from tests.support.ct_instances import edit, patch, uid
 from tests.support.headers import FEW
@@ -213,6 +214,23 @@ class TestFindFiles:
         assert find_files(tmp_path) == [path]
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"\x02\x00\x00\x00UL\x04\x00", b"\x02\x00\x00\x00UL\x03\x00"),
+        (b"\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\0", b"\x02\x00\x10\x00UI\x17\x001.2.840.10008.1.2.1.99\0"),
+    ],
+    ids=["a length of three bytes", "deflated, and padded as it should not be"],
+)
+def test_broken_meta_information_is_unreadable(tmp_path: Path, old: bytes, new: bytes) -> None:
+    (path,) = a_series(tmp_path, slices=1)
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    with pytest.raises(SeriesUnreadable, match="cannot be read as DICOM"):
+        read_headers([path])
+
+
 def test_a_file_that_is_gone_is_unreadable(tmp_path: Path) -> None:
     with pytest.raises(SeriesUnreadable, match="missing"):
         read_headers([tmp_path / "gone.dcm"])
@@ -248,4 +266,4 @@ def test_a_disk_that_fails_anywhere_is_told_from_a_broken_file(tmp_path: Path, s
     with Decoder() as decoder, pytest.raises(SeriesInaccessible):
         (item,) = the_series([bad]).slices
         assert sector > 2**16
-        list(stored_frames(item, item.pixels, decoder))  # type: ignore[arg-type]
+        list(read_frames(item, item.pixels, {0: np.empty((512, 512), np.int16)}, decoder))  # type: ignore[arg-type]
