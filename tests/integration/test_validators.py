@@ -6,7 +6,7 @@ What a validator may say about a right result is listed in `tests.support.valida
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,26 +17,23 @@ import pytest
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
-from inference.eligibility import judge
-from inference.findings import Finding, Limit, SoftMask
-from inference.series import find_files, read_headers
+from inference.findings import Finding, Limit
+from inference.series import find_files
 from pacs_node.domain.document import DocumentRole, SrClass
 from pacs_node.domain.rule import Reason
 from pacs_node.report import ReportRequest, compose
 from pacs_node.report.check import check_directories
-from tests.support.headers import LIMITS
+from tests.support.requests import REAL, Build, of_the_phantom, real_ct, softened, superseding
 from tests.support.results import (
     a_case,
     a_refusal,
     a_request,
     air_hu,
-    an_identity,
     balls_hu,
     case_from_files,
-    case_of_masks,
     options,
-    real_case,
 )
 from tests.support.series import a_series
 from tests.support.validators import (
@@ -51,31 +48,16 @@ from tests.support.validators import (
     installed,
     ran,
 )
-from training.data.phantom import SMALL, make
-from training.data.phantom.dicomise import write
 
 pytestmark = pytest.mark.services
 
-CTS = Path(__file__).parents[2] / "../shared/data/ct"
 EVERYTHING = options(objects=frozenset(DocumentRole))
-Build = Callable[[Path], ReportRequest]
-"""Writes a CT into a folder and gives the request that answers it; a real CT stays where it is."""
 
 
 def _positive(folder: Path, **header: Any) -> ReportRequest:
     """Two nodules, each with a soft mask."""
     case, frame_numbers = case_from_files(a_series(folder, hu=balls_hu, slices=20, **header))
-    findings = tuple(dataclasses.replace(item, soft=_softened(item)) for item in case.result.findings)
-    result = dataclasses.replace(case.result, findings=findings)
-    return a_request(dataclasses.replace(case, result=result), frame_numbers=frame_numbers)
-
-
-def _softened(finding: Finding) -> SoftMask:
-    """Full where the mask is, half around it."""
-    mask = finding.mask.voxels
-    values = np.pad(np.where(mask, 255, 120).astype(np.uint8), 1)
-    k, j, i = finding.mask.start_kji
-    return SoftMask(start_kji=(k - 1, j - 1, i - 1), values=values)
+    return softened(a_request(case, frame_numbers=frame_numbers))
 
 
 def _negative(folder: Path) -> ReportRequest:
@@ -101,46 +83,7 @@ def _in_japanese(folder: Path) -> ReportRequest:
 
 
 def _superseding(folder: Path) -> ReportRequest:
-    """Nothing was found at first; the earlier report lies with the CT."""
-    request = _positive(folder)
-    assert request.result is not None
-    nothing = dataclasses.replace(request.result, findings=())
-    earlier = compose(dataclasses.replace(request, result=nothing, identity=an_identity(input_digest="01")))
-    for document in earlier:
-        document.dataset.save_as(folder / f"earlier-{document.role}.dcm", enforce_file_format=True)
-    return dataclasses.replace(request, predecessor=tuple(document.dataset for document in earlier))
-
-
-def _phantom(folder: Path) -> ReportRequest:
-    made = make(9, SMALL)
-    paths = write(made, folder)
-    (folder / "truth.json").unlink()
-    return a_request(case_of_masks(paths, [nodule.mask for nodule in made.nodules]))
-
-
-def _real_positive(_: Path) -> ReportRequest:
-    """The nodule of 23.4 mm of LIDC-IDRI-0001, cut out by threshold."""
-    return a_request(real_case(find_files(_ct("LIDC-IDRI-0001")), centre_lps=(56.2, 86.3, -115.9), radius_mm=16.0))
-
-
-def _real_negative(_: Path) -> ReportRequest:
-    return a_request(case_of_masks(find_files(_ct("C3N-00247")), []))
-
-
-def _real_refusal(_: Path) -> ReportRequest:
-    """One of two studies, thick slices that overlap."""
-    series = read_headers(find_files(_ct("ACRIN-FLT-Breast_001")))[0]
-    thin = dataclasses.replace(LIMITS, slice_thickness_mm=(0.5, 3.0))
-    reasons = [Reason(code=item.code, text=item.text) for item in judge(series, thin).reasons]
-    assert reasons
-    source = tuple(dcmread(item.path, stop_before_pixels=True) for item in series.slices)
-    return a_refusal(*reasons, source=source)
-
-
-def _ct(name: str) -> Path:
-    if not (CTS / name).exists():
-        pytest.skip(f"no {name} in ../shared/data")
-    return CTS / name
+    return superseding(_positive(folder), folder)
 
 
 REQUESTS: dict[str, Build] = {
@@ -151,12 +94,7 @@ REQUESTS: dict[str, Build] = {
     "of an Enhanced CT": partial(_positive, enhanced=True),
     "in Japanese": _in_japanese,
     "superseding": _superseding,
-    "of the phantom": _phantom,
-}
-REAL: dict[str, Build] = {
-    "of a real CT": _real_positive,
-    "of a real CT without nodule": _real_negative,
-    "of a real CT that is not eligible": _real_refusal,
+    "of the phantom": of_the_phantom,
 }
 REPORT_OPTIONS = {
     "Comprehensive": options(sr_class=SrClass.COMPREHENSIVE),
@@ -183,6 +121,14 @@ def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("result")
     asked = dataclasses.replace((REQUESTS | REAL)[request.param](folder / "ct"), options=EVERYTHING)
     return Files(request=asked, ct=_source(asked, folder), result=_saved(asked, folder / "result"))
+
+
+@pytest.fixture(scope="module")
+def reports(files: Files, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The report of each as it may be chosen otherwise."""
+    folder = tmp_path_factory.mktemp("reports")
+    asked = {name: dataclasses.replace(files.request, options=choice) for name, choice in REPORT_OPTIONS.items()}
+    return {name: _saved(request, folder / name)["sr-1"] for name, request in asked.items()}
 
 
 def _saved(request: ReportRequest, folder: Path) -> dict[str, Path]:
@@ -283,15 +229,12 @@ def test_dcmqi_reads_every_group_and_value(files: Files, tmp_path: Path) -> None
         return
     groups, said = dcmqi_report(files.result["sr-1"], tmp_path)
     assert complaints(said) == []
-    expected = []
-    for finding in files.request.findings:
-        numbers = _numbers(finding)
-        expected += [(f"Nodule {finding.number}", numbers[:-2]), (f"Nodule {finding.number}", numbers[-2:])]
-    assert sorted(groups) == sorted((name, sorted(values)) for name, values in expected)
+    expected = [(f"Nodule {item.number}", sorted(part)) for item in files.request.findings for part in _grouped(item)]
+    assert sorted(groups) == sorted(expected)
 
 
-def _numbers(finding: Finding) -> list[tuple[str, float]]:
-    """Concept and value, as the report rounds it; the axes last."""
+def _grouped(finding: Finding) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
+    """Concept and value, as the report rounds it, of either group; the axes last."""
     values = [
         ("118565006", finding.volume_mm3),
         ("81827009", finding.equivalent_diameter_mm),
@@ -302,17 +245,22 @@ def _numbers(finding: Finding) -> list[tuple[str, float]]:
         ("103339001", finding.long_axis.length_mm),
         ("103340004", finding.short_axis.length_mm),
     ]
-    return [(concept, round(float(value), 1)) for concept, value in values]
+    rounded = [(concept, round(float(value), 1)) for concept, value in values]
+    return rounded[:-2], rounded[-2:]
 
 
-@pytest.mark.parametrize("choice", REPORT_OPTIONS)
-def test_reports_of_other_classes_are_as_right(choice: str, tmp_path: Path) -> None:
-    request = dataclasses.replace(_positive(tmp_path / "ct"), options=REPORT_OPTIONS[choice])
-    report = _saved(request, tmp_path / "result")["sr-1"]
-    assert complaints(ran(beside_python("dciodvfy"), "-new", str(report))) == []
-    assert complaints(ran(installed("dsrdump"), str(report))) == []
-    groups, said = dcmqi_report(report, tmp_path)
-    assert (len(groups), complaints(said)) == (4, [])
+def test_reports_of_other_classes_are_as_right(files: Files, reports: dict[str, Path], tmp_path: Path) -> None:
+    """Two groups of each finding, with the same numbers in every class."""
+    classes = [dcmread(path).SOPClassUID for path in reports.values()]
+    assert classes == [ComprehensiveSRStorage, EnhancedSRStorage, Comprehensive3DSRStorage]
+    for path in reports.values():
+        assert complaints(ran(beside_python("dciodvfy"), "-new", str(path))) == []
+        dumped = ran(installed("dsrdump"), "+Pl", str(path))
+        assert ("Measurement Report" in dumped, complaints(dumped)) == (True, [])
+    expected = sorted(sorted(part) for finding in files.request.findings for part in _grouped(finding))
+    for path in reports.values() if expected else ():
+        groups, said = dcmqi_report(path, tmp_path)
+        assert (sorted(values for _, values in groups), complaints(said)) == (expected, [])
 
 
 def test_bits_decoded_by_gdcm_are_the_masks(tmp_path: Path) -> None:
@@ -361,7 +309,7 @@ def test_what_is_allowed_is_still_said(tmp_path: Path) -> None:
 def test_what_is_allowed_of_real_cts_is_still_said(tmp_path: Path) -> None:
     said = ""
     for name in ("LIDC-IDRI-0001", "ACRIN-FLT-Breast_001", "C3N-00247"):
-        header = dcmread(find_files(_ct(name))[0], stop_before_pixels=True)
+        header = dcmread(find_files(real_ct(name))[0], stop_before_pixels=True)
         paths = _saved(a_refusal(source=(header,), options=EVERYTHING), tmp_path / name).values()
         said += "".join(ran(beside_python("dciodvfy"), "-new", str(path)) for path in paths)
         said += ran(beside_python("dcentvfy"), *map(str, paths))
