@@ -61,7 +61,7 @@ objects, a changed model gives a new series. The report of a superseding result 
 
 ### 5.3 Coded terms
 
-Names that the templates prescribe, such as those of tracking and of references, are not repeated here.
+Every code that results hold, beside those that patient and study attributes of the CT bring along.
 
 {table(("code", "scheme", "meaning"), sorted(_terms()))}
 

@@ -5,18 +5,33 @@ from __future__ import annotations
 from pacs_node.audit.message import kinds
 from pacs_node.audit.syslog import MESSAGE_ID
 from pacs_node.config import Config
+from pacs_node.conformance.markdown import table
 from pacs_node.tls import CIPHERS_1_2, PROFILE
+
+_SINGLE_BYTE = (13, 100, 101, 109, 110, 126, 127, 138, 144, 148, 166)
+CHARACTER_SETS = {
+    "single-byte": tuple(f"ISO_IR {number}" for number in _SINGLE_BYTE),
+    "single-byte, with code extensions": tuple(f"ISO 2022 IR {number}" for number in (6, *_SINGLE_BYTE)),
+    "multi-byte, with code extensions": tuple(f"ISO 2022 IR {number}" for number in (58, 87, 149, 159)),
+    "multi-byte, without code extensions": ("ISO_IR 192", "GB18030", "GBK"),
+}
+"""Defined terms of PS3.3 tables C.12-2 to C.12-5; none at all is the default repertoire."""
 
 
 def character_sets(config: Config) -> str:
     """What happens to texts in every script."""
-    return """
+    rows = ((kind, ", ".join(terms)) for kind, terms in CHARACTER_SETS.items())
+    return f"""
 ## 3 Character sets
 
 Every Specific Character Set is stored as it is. Results carry that of their CT, and with it the patient and study
 attributes copied from there unchanged; what the node writes itself is ASCII, which all of them hold. Reports are
 in English
 (en-US).
+
+These defined terms are read and written, as is the default repertoire where none is named:
+
+{table(("character set", "defined terms"), rows)}
 """
 
 

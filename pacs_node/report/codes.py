@@ -116,11 +116,39 @@ ACQUISITION_EQUIPMENT = Code("109101", "DCM", "Acquisition Equipment")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 
 
+# Names that these templates prescribe, which highdicom writes by itself; the last is a derivation of CID 7203
+PRESCRIBED = (
+    Code("121049", "DCM", "Language of Content Item and Descendants"),
+    Code("en-US", "RFC5646", "English (United States)"),
+    Code("121005", "DCM", "Observer Type"),
+    Code("121012", "DCM", "Device Observer UID"),
+    Code("121013", "DCM", "Device Observer Name"),
+    Code("121014", "DCM", "Device Observer Manufacturer"),
+    Code("121015", "DCM", "Device Observer Model Name"),
+    Code("121016", "DCM", "Device Observer Serial Number"),
+    Code("125007", "DCM", "Measurement Group"),
+    Code("112039", "DCM", "Tracking Identifier"),
+    Code("112040", "DCM", "Tracking Unique Identifier"),
+    Code("276214006", "SCT", "Finding category"),
+    Code("363698007", "SCT", "Finding Site"),
+    Code("272741003", "SCT", "Laterality"),
+    Code("260753009", "SCT", "Source"),
+    Code("121191", "DCM", "Referenced Segment"),
+    Code("121233", "DCM", "Source Image for Segmentation"),
+    Code("113012", "DCM", "Key Object Description"),
+    Code("111000", "DCM", "Algorithm Family"),
+    Code("111002", "DCM", "Algorithm Parameters"),
+    Code("111003", "DCM", "Algorithm Version"),
+    Code("122405", "DCM", "Algorithm Manufacturer"),
+    Code("113076", "DCM", "Segmentation"),
+)
+
+
 def every_code() -> tuple[Code, ...]:
     """Every code above, for the tests and the conformance statement; those of reasons and limits are not among them."""
     values = [value for name, value in globals().items() if name.isupper()]
     spelled = [value for value in values if type(value) is Code]
-    return (*spelled, *(code for table in values if isinstance(table, dict) for code in table.values()))
+    return (*spelled, *(code for table in values if isinstance(table, dict) for code in table.values()), *PRESCRIBED)
 
 
 def reason_code(code: str) -> Code:

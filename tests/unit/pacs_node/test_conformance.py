@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 from typer.testing import CliRunner
 
 from inference import coverage, eligibility
 from inference.errors import InferenceError
+from inference.findings import Attenuation, Limit
 from inference.series import DECODABLE
 from pacs_node.cli import command_line
 from pacs_node.config import Caller, Config, Destination, Report, Scp
 from pacs_node.conformance import statement
 from pacs_node.conformance.content import TEMPLATES
+from pacs_node.conformance.security import CHARACTER_SETS
 from pacs_node.dimse.commitment import STATUSES
 from pacs_node.dimse.handlers import is_storage
 from pacs_node.dimse.status import OF_ERROR
 from pacs_node.domain.document import CLASS_UIDS, DocumentRole
 from pacs_node.domain.shipment import PROFILES
 from pacs_node.errors import NodeError
-from pacs_node.report import codes
+from pacs_node.report import compose
+from pacs_node.report.check import check
+from tests.support.requests import softened
+from tests.support.results import a_case, a_ct_header, a_finding, a_grid, a_refusal, a_request, options, read_back
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = ROOT / "deploy/docs/conformance.md"
@@ -101,12 +109,64 @@ def test_every_transfer_syntax_that_is_decoded_is_named(text: str) -> None:
     assert {uid for uid in DECODABLE if f"| {uid} |" not in text} == set()
 
 
-def test_every_code_and_every_private_value_is_named(text: str) -> None:
-    named = {code.value for code in codes.every_code() if f"| {code.value} | {code.scheme_designator} |" in text}
-    assert named == {code.value for code in codes.every_code()}
+def test_the_codes_that_are_named_are_those_that_results_hold(text: str, results: list[Dataset]) -> None:
+    section = text.partition("### 5.3")[2].partition("### 5.4")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
+    written = {(value, scheme, meaning) for result in results for value, scheme, meaning in _codes(result)}
+    reasons = {(code, "99PULMONODE", code) for code in ("lungs.cut-at-top", "series.gap")}
+    assert reasons < written
+    assert {tuple(row) for row in rows[2:]} == written - reasons
+
+
+@pytest.fixture(scope="module")
+def results() -> list[Dataset]:
+    """All documents of a positive, superseding result with nodules of every type, and of those without nodules."""
+    case, box = a_case(), np.zeros(a_grid().shape_kji, bool)
+    box[5:9, 40:46, 10:16] = True  # of one outline
+    found = (*case.result.findings, a_finding(a_grid(), case.volume_hu, box, 3))
+    nodules = [dataclasses.replace(found[0], number=n, attenuation=kind) for n, kind in enumerate(Attenuation, start=4)]
+    whole = dataclasses.replace(case.result, findings=(*found, *nodules))
+    positive = a_request(dataclasses.replace(case, result=whole))
+    negative = a_request(a_case(nodules=()))
+    assert negative.result is not None
+    limit = Limit(code="lungs.cut-at-top", text="the top of the lungs is not on the CT")
+    limited = dataclasses.replace(negative, result=dataclasses.replace(negative.result, limits=(limit,)))
+    earlier = tuple(document.dataset for document in compose(limited))
+    requests = (
+        dataclasses.replace(softened(positive), predecessor=earlier),
+        negative,
+        limited,
+        a_refusal(),
+    )
+    everything = options(objects=frozenset(DocumentRole))
+    composed = [document for asked in requests for document in compose(dataclasses.replace(asked, options=everything))]
+    assert {document.role for document in composed} == set(DocumentRole)
+    return read_back(composed)
+
+
+def _codes(item: Dataset) -> Iterator[tuple[str, str, str]]:
+    for element in item:
+        for child in element.value if element.VR == "SQ" else ():
+            if "CodingSchemeDesignator" in child and "CodeMeaning" in child:
+                value = child.get("CodeValue") or child.LongCodeValue
+                yield str(value), str(child.CodingSchemeDesignator), str(child.CodeMeaning)
+            yield from _codes(child)
+
+
+def test_every_private_value_is_named(text: str) -> None:
     errors = {kind.code for root in (InferenceError, NodeError) for kind in root.__subclasses__()}
     values = {*errors, *eligibility.CODES, *coverage.CODES}
     assert {value for value in values if f"`{value}`" not in text} == set()
+
+
+@pytest.mark.parametrize("term", [term for terms in CHARACTER_SETS.values() for term in terms])
+def test_every_character_set_that_is_named_is_that_of_the_results_of_its_cts(term: str, text: str) -> None:
+    charset = ["", term] if term.startswith("ISO 2022") else term
+    header = a_ct_header(a_grid(), 0, SpecificCharacterSet=charset, PatientName="A^B", ReferringPhysicianName="C^D")
+    documents = read_back(compose(a_refusal(source=(header,))))
+    assert re.search(rf"[|,] {term}[, ]", text)
+    assert [document.SpecificCharacterSet for document in documents] == [charset]
+    assert check([header], documents) == ()
 
 
 def test_every_template_that_the_code_names_is_listed() -> None:
