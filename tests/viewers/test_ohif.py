@@ -1,7 +1,8 @@
 """OHIF in Chromium shows what the node answered: outlines and axes where they belong, values as in the report.
 
 The way of a study with everything real: node, Orthanc with DICOMweb, the built OHIF, a browser. All studies are opened
-once for the whole module, and the tests look at what was on the screen. `SCREENSHOTS=FOLDER` keeps the pictures.
+once for the whole module, and the tests look at what was on the screen. `SCREENSHOTS=FOLDER` keeps the pictures;
+`.ci/run` keeps them in `.screenshots`.
 """
 
 from __future__ import annotations
