@@ -17,10 +17,11 @@ from inference.coverage import coverage_limits
 from inference.errors import ContractInvalid
 from inference.findings import Finding, ModelUse, Outline, Proposal, Result
 from inference.geometry import Shape
+from inference.intensity import hu_of
 from inference.lungs import Lungs, find_lungs
 from inference.measure import measure
 from inference.outline import redrawn
-from inference.predictor import FloatTensor, Predictor
+from inference.predictor import FloatTensor, Predictor, Searcher
 from inference.preprocess import Field, prepare
 from inference.rating import rated
 from inference.search import probability
@@ -92,8 +93,10 @@ def run(volume: Volume, pipeline: Pipeline, predictor: Predictor, *, progress: P
     lungs = find_lungs(volume)
     field = prepare(volume, lungs.mask_kji, pipeline.detector)
     starts = window_starts(field.lungs_kji, detection.roi_kji, detection.stride_kji)
-    ask = _asking(pipeline.detector, predictor)
-    probability_kji = probability(field.values_kji, starts, detection, ask, lambda share: tell("detect", share))
+    probability_kji = _searched(field, starts, pipeline.detector, predictor)
+    if probability_kji is None:
+        ask = _asking(pipeline.detector, predictor)
+        probability_kji = probability(field.values_kji, starts, detection, ask, lambda share: tell("detect", share))
     proposals = propose(probability_kji, field.lungs_kji, field.grid, detection)
     tell("classify", 0.0)
     proposals = select(_judged(proposals, field, starts, pipeline, predictor), detection)
@@ -117,6 +120,13 @@ def run(volume: Volume, pipeline: Pipeline, predictor: Predictor, *, progress: P
         malignancy_labels=pipeline.malignancy_labels,
         limits=coverage_limits(lungs.mask_kji, volume.grid),
     )
+
+
+def _searched(field: Field, starts: Sequence[Shape], detector: Contract, predictor: Predictor) -> FloatTensor | None:
+    """The detector's probability by a server that searches by itself; None if this one does not."""
+    if not isinstance(predictor, Searcher) or detector.intensity is None:
+        return None
+    return predictor.search(detector, hu_of(field.values_kji, detector.intensity), starts)
 
 
 def _asking(detector: Contract, predictor: Predictor) -> Callable[[FloatTensor], FloatTensor]:

@@ -7,13 +7,15 @@ call the checks, so that both refuse the same things with the same errors.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.contract import Contract, TensorSpec
 from inference.errors import InputRefused, ModelOutputInvalid
+from inference.geometry import Shape
+from inference.volume import HuArray
 
 FloatTensor = NDArray[np.float32]
 
@@ -40,6 +42,25 @@ class Predictor(Protocol):
         ------
         PredictorUnavailable, PredictorTimeout, PredictorBroken : may pass; try again later
         InputRefused, ModelNotFound, ModelOutputInvalid : will not pass
+        """
+        ...
+
+
+@runtime_checkable
+class Searcher(Protocol):
+    """A predictor whose server may search a whole CT by itself, so that it crosses the wire once."""
+
+    def search(self, detector: Contract, volume_hu: HuArray, starts: Sequence[Shape]) -> FloatTensor | None:
+        """The probability of `inference.search` in the lungs' box of a CT; None if the server has no such model.
+
+        Parameters
+        ----------
+        volume_hu : shape (k, j, i), at the detector's spacing
+        starts : first voxels of the windows that hold lung
+
+        Raises
+        ------
+        InferenceError : as `Predictor.infer`
         """
         ...
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.contract import Contract, Intensity
+from inference.contract import Contract
 from inference.errors import ContractInvalid, LungsNotFound
 from inference.geometry import Grid
+from inference.intensity import normalise
 from inference.predictor import FloatTensor
 from inference.resampling import resample
 from inference.volume import BoolArray, Volume
@@ -64,13 +65,6 @@ def prepare(volume: Volume, lungs_kji: BoolArray, contract: Contract) -> Field:
     )
     normalise(values, contract.intensity)
     return Field(values_kji=values, grid=grid, lungs_kji=_nearest(lungs_kji, volume.grid, grid))
-
-
-def normalise(values_hu: FloatTensor, intensity: Intensity) -> None:
-    """Turn HU into what the model expects, in place."""
-    np.clip(values_hu, *intensity.window_hu, out=values_hu)
-    values_hu -= intensity.mean_hu
-    values_hu /= intensity.sd_hu
 
 
 def field_grid(ct: Grid, lungs_kji: BoolArray, contract: Contract) -> Grid:

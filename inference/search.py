@@ -1,10 +1,10 @@
-"""The detector's probability, from no more windows than can change a finding. Pure; called from `inference.pipeline`.
+"""The detector's probability, from no more windows than can change a finding. Pure.
 
 A candidate counts from the operating score on. Once some windows have seen little in a voxel, its mean cannot reach
 that score any more, whatever the other windows would say; a window that holds only such voxels is not asked. What
 reaches the score is as if all windows had been asked, with all of its component; elsewhere the mean is one of fewer
 windows, and below the score. With an operating score of 0 every window is asked. It saves a third of the windows of a
-CT (`deploy/docs/performance.md`).
+CT (`deploy/docs/performance.md`). Called from `inference.pipeline`, and inside servers from `inference.triton.backend`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,13 @@ Tell = Callable[[float], None]
 
 
 def probability(
-    values_kji: FloatTensor, starts: Sequence[Shape], detection: Detection, ask: Ask, tell: Tell
+    values_kji: FloatTensor,
+    starts: Sequence[Shape],
+    detection: Detection,
+    ask: Ask,
+    tell: Tell,
+    *,
+    batch: int = BATCH,
 ) -> FloatTensor:
     """Mean of the windows that cover a voxel, as in paper 4, section II; 0 where none was asked.
 
@@ -43,19 +49,20 @@ def probability(
     starts : first voxels of all windows
     ask : from windows of shape (B, 1, k, j, i) to their probabilities of shape (B, k, j, i)
     tell : told the share of the windows that is done with, 0..1
+    batch : windows per question
     """
     mean = _Mean(values_kji.shape, starts, detection)
     asked: set[Shape] = set()
 
     def add(groups: Iterable[Sequence[Shape]]) -> None:
         for group in groups:
-            for some, windows in batches(values_kji, group, detection.roi_kji, BATCH):
+            for some, windows in batches(values_kji, group, detection.roi_kji, batch):
                 tell(len(asked) / len(starts))
                 for start, answer in zip(some, ask(windows), strict=True):
                     mean.add(start, answer)
                 asked.update(some)
 
-    add(_worthwhile(_spread(starts, detection), mean))
+    add(_worthwhile(_spread(starts, detection), mean, batch))
     while missing := [start for start in _around_peaks(mean, starts, detection) if start not in asked]:
         add([missing])
     return mean.values_kji()
@@ -103,10 +110,10 @@ def _spread(starts: Iterable[Shape], detection: Detection) -> list[Shape]:
     return sorted(starts, key=turn)
 
 
-def _worthwhile(starts: Iterable[Shape], mean: _Mean) -> Iterator[list[Shape]]:
+def _worthwhile(starts: Iterable[Shape], mean: _Mean, batch: int) -> Iterator[list[Shape]]:
     """Groups of windows that are open when their turn comes; the answers to a group are in the mean before the next."""
     is_open = (start for start in starts if mean.is_open(start))
-    while group := list(itertools.islice(is_open, BATCH)):
+    while group := list(itertools.islice(is_open, batch)):
         yield group
 
 

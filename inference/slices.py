@@ -11,8 +11,8 @@ import numpy as np
 
 from inference.contract import Contract
 from inference.errors import ContractInvalid
+from inference.intensity import normalise
 from inference.predictor import FloatTensor, Predictor
-from inference.preprocess import normalise
 
 BATCH = 16
 

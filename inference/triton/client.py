@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import tritonclient.grpc as triton
+from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
 from inference.contract import Contract
@@ -28,14 +31,22 @@ from inference.errors import (
     ModelOutputInvalid,
     PredictorBroken,
 )
+from inference.geometry import Shape
 from inference.predictor import FloatTensor, check_answer, check_request, zeros
 from inference.registry import SHA256_KEY, ModelRepository
 from inference.triton.failures import error_of, pause_s
+from inference.volume import HuArray
 
 Answer = TypeVar("Answer")
 
 LARGEST_MESSAGE_BYTES = 1_500_000_000
 """protobuf ends at 2 GiB; a message near it is refused only after it was serialised, which takes most of a minute."""
+
+SEARCH = "pulmonode_search"
+"""The model that searches a whole CT, if the server has it (`deploy/triton/README.md`)."""
+
+SEARCH_S = 600.0
+"""Deadline for a search; a GPU takes a second, a CPU half a minute."""
 
 LOAD_S = 60.0
 """Deadline for loading a model."""
@@ -108,12 +119,49 @@ class TritonPredictor:
         self._is_embedded = is_embedded
         self._vouched: set[tuple[str, int]] = set()
         self._answered: dict[tuple[str, int], int] = {}
+        self._searches: bool | None = None
 
     def infer(
         self, model: str, version: int, inputs: Mapping[str, FloatTensor], outputs: Sequence[str]
     ) -> dict[str, FloatTensor]:
         """Run a batch, as `Predictor.infer` says; on first use of a version see that the server has the same file."""
         return self._checked(self._models.contract(model, version), inputs, outputs, self._deadline_s)
+
+    def search(self, detector: Contract, volume_hu: HuArray, starts: Sequence[Shape]) -> FloatTensor | None:
+        """Let the server search a CT, as `Searcher.search` says; see first that it has the detector's very file."""
+        if not self._can_search():
+            return None
+        if volume_hu.nbytes > LARGEST_MESSAGE_BYTES:
+            raise InputRefused(f"a CT for {detector.model} makes a message of {volume_hu.nbytes / 1e9:.1f} GB")
+        self._vouch(detector, self._deadline_s)
+        places = np.asarray(starts, np.int32).reshape(-1, 3)
+        return self._asked(lambda: self._search(detector, volume_hu, places))
+
+    def _search(self, detector: Contract, volume_hu: HuArray, places: NDArray[np.int32]) -> FloatTensor:
+        """The answer, if it is the one to this question: see `_see_it_in_step`."""
+        question = np.array([secrets.randbits(63)], np.int64)
+        reply = self._client.infer(
+            SEARCH,
+            [_sent("hu", volume_hu, "INT16"), _sent("starts", places, "INT32"), _sent("question", question, "INT64")],
+            outputs=[triton.InferRequestedOutput(name) for name in ("probability", "question")],
+            parameters={"contract": detector.to_json()},
+            client_timeout=SEARCH_S,
+        )
+        kinds = {"probability": "FP16", "question": "INT64"}
+        said = {t.name: _received(reply, t, kinds[t.name]) for t in reply.get_response().outputs if t.name in kinds}
+        if said.keys() != kinds.keys() or not np.array_equal(said["question"], question):
+            raise PredictorBroken(f"{SEARCH} answered another question")
+        return _probability(said["probability"], volume_hu.shape)
+
+    def _can_search(self) -> bool:
+        """Whether the server has the model that searches; asked once."""
+        if self._searches is None:
+            try:
+                self._asked(lambda: self._client.get_model_config(SEARCH, client_timeout=self._deadline_s))
+                self._searches = True
+            except (ModelNotFound, InputRefused):
+                self._searches = False
+        return self._searches
 
     def is_live(self, within_s: float) -> bool:
         """Whether the server itself answers in time, whatever its models do."""
@@ -266,17 +314,24 @@ def _check_size(contract: Contract, batch: int, outputs: Sequence[str]) -> None:
             raise InputRefused(f"a batch of {batch} for {contract.model} makes a message of {size / 1e9:.1f} GB")
 
 
-def _sent(name: str, tensor: FloatTensor) -> Any:
-    sent = triton.InferInput(name, list(tensor.shape), "FP32")
+def _sent(name: str, tensor: NDArray[Any], kind: str = "FP32") -> Any:
+    sent = triton.InferInput(name, list(tensor.shape), kind)
     sent.set_data_from_numpy(tensor)
     return sent
 
 
-def _received(reply: Any, tensor: Any) -> FloatTensor:
-    if tensor.datatype != "FP32":  # what else a server may say, the client library decodes carelessly
-        raise ModelOutputInvalid(f"{tensor.name} came back as {tensor.datatype}, not as FP32")
+def _probability(values: FloatTensor, shape: tuple[int, ...]) -> FloatTensor:
+    """The answer of a search, if it is one; a NaN is neither below 0 nor above 1, but is not between them either."""
+    if values.shape != shape or not ((values >= 0) & (values <= 1)).all():
+        raise ModelOutputInvalid(f"{SEARCH} answered what is no probability of shape {shape}")
+    return values.astype(np.float32)
+
+
+def _received(reply: Any, tensor: Any, kind: str = "FP32") -> NDArray[Any]:
+    if tensor.datatype != kind:  # what else a server may say, the client library decodes carelessly
+        raise ModelOutputInvalid(f"{tensor.name} came back as {tensor.datatype}, not as {kind}")
     try:
-        values: FloatTensor = reply.as_numpy(tensor.name)
+        values: NDArray[Any] = reply.as_numpy(tensor.name)
     except ValueError as error:
         raise ModelOutputInvalid(f"{tensor.name} came back with fewer or more bytes than its shape says") from error
     return values

@@ -78,6 +78,10 @@ def predictor(server: TritonServer, models: ModelRepository) -> Iterator[TritonP
     client.close()
 
 
+def test_a_server_without_a_search_leaves_it_to_the_node(predictor: TritonPredictor, models: ModelRepository) -> None:
+    assert predictor.search(models.contract("doubler", 1), np.zeros((64, 64, 64), np.int16), [(0, 0, 0)]) is None
+
+
 @pytest.fixture
 def copied(models: ModelRepository, tmp_path: Path) -> ModelRepository:
     """A copy of the repository: what a client believes whose server has another one."""
