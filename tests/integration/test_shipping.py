@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pydicom
 import pytest
 
+from inference.registry import ModelRepository
 from pacs_node.archive.queries import deliveries, machine, support
 from pacs_node.archive.records import Event, Job
 from pacs_node.config import Destination
@@ -18,9 +19,11 @@ from pacs_node.domain.job import JobState
 from pacs_node.domain.retry import DELIVER
 from pacs_node.errors import PeerRefusedContext, PeerRefusedInstance, PeerTimeout
 from pacs_node.node import Node
-from pacs_node.steps.retry import retry_job
+from pacs_node.steps.publish import live_of, promote, publish
+from pacs_node.steps.retry import retry_job, retry_study
 from pacs_node.steps.shipping import probe_destination
 from tests.support.ct_instances import uid
+from tests.support.detectors import ball_release, ball_repository
 from tests.support.series import a_chest_series
 from tests.support.steps import (
     LATE_S,
@@ -276,13 +279,44 @@ def test_a_newer_result_names_its_predecessor_and_keeps_the_names_of_its_nodules
     second = _delivered(node, clock, chest[-5:])
     assert second.supersedes_job_id == first.id
     assert [f.tracking_uid for f in findings(node, second)] == [f.tracking_uid for f in findings(node, first)]
-    later = [item for uid, item in peer.received.items() if uid not in earlier]
+    _assert_superseded(earlier, peer.received)
+
+
+def test_another_version_of_a_model_makes_a_newer_result_of_the_same_nodules(
+    clock: Clock, chest: list[Path], tmp_path: Path
+) -> None:
+    peer, models = Peer(), ModelRepository(ball_repository(tmp_path / "models"))
+    destination = Destination(name="pacs", ae_title="PACS", host="127.0.0.1", port=1, profile=("seg+sr", "rejection"))
+    database_url = f"sqlite:///{tmp_path / 'database.sqlite'}"
+    with opened_node(database_url, models.path, tmp_path, clock, destination) as plain:
+        node = dataclasses.replace(plain, send=peer.send, probe=peer.probe)
+        first = _delivered(node, clock, chest)
+        earlier = dict(peer.received)
+        live = live_of(node.config, models)
+        publish(models, live, ball_release(tmp_path / "release", 41.0), lambda text: None)
+        promote(models, live, "jnsc", None, lambda text: None)
+        retry_study(node, first.study_instance_uid)
+        clock.forward(LATE_S)
+        run_all(node)
+        jobs = all_jobs(node)
+        assert [{use.version for use in job.models} for job in jobs] == [{1}, {2}]
+        assert (jobs[1].supersedes_job_id, delivery_states(node, jobs[1])) == (first.id, [DeliveryState.DELIVERED])
+    _assert_superseded(earlier, peer.received)
+
+
+def _assert_superseded(earlier: Mapping[str, pydicom.Dataset], received: Mapping[str, pydicom.Dataset]) -> None:
+    """The later of two results is of other instances, names the report of the first, tracks its nodules, rejects it."""
+    later = [item for uid, item in received.items() if uid not in earlier]
     assert [item.Modality for item in later] == ["SEG", "SR", "KO"]
     old, new = (_report(items) for items in (earlier.values(), later))
     (study,) = new.PredecessorDocumentsSequence
     (item,) = study.ReferencedSeriesSequence[0].ReferencedSOPSequence
     assert item.ReferencedSOPInstanceUID == old.SOPInstanceUID
     assert _segments(later[0]) == _segments(next(iter(earlier.values())))
+    assert _tracked(new) == _tracked(old) == {*_segments(later[0])}
+    (rejected,) = later[2].CurrentRequestedProcedureEvidenceSequence
+    listed = [item for series in rejected.ReferencedSeriesSequence for item in series.ReferencedSOPSequence]
+    assert {str(item.ReferencedSOPInstanceUID) for item in listed} == earlier.keys()
 
 
 def test_a_destination_that_is_down_is_left_alone_and_then_gets_everything_at_once(
@@ -395,6 +429,17 @@ def test_the_nodules_of_another_space_are_not_the_same(
 
 def _report(items: Collection[pydicom.Dataset]) -> pydicom.Dataset:
     return next(item for item in items if item.Modality == "SR")
+
+
+def _tracked(item: pydicom.Dataset) -> set[str]:
+    """Every Tracking UID below a content item."""
+    children = item.get("ContentSequence") or ()
+    own = {str(child.UID) for child in children if child.ValueType == "UIDREF" and _is_tracking(child)}
+    return own.union(*map(_tracked, children))
+
+
+def _is_tracking(item: pydicom.Dataset) -> bool:
+    return bool(item.ConceptNameCodeSequence[0].CodeValue == "112040")
 
 
 def _segments(seg: pydicom.Dataset) -> list[str]:
