@@ -5,7 +5,8 @@ The library keeps the state machine, the negotiation, and every service but C-ST
 - reading: whole PDUs from a bounded buffer, never blocking inside one; P-DATA goes to the `lane`
 - timing: a watchdog, looked at once a second whatever a peer does, instead of the library's timers, which any PDU
   restarts and the clock of the machine moves
-- waiting: both threads sleep until there is something to do; the library wakes each of them every millisecond
+- waiting: both threads sleep until there is something to do; the library wakes each of them every millisecond, and its
+  loop, which stands still while only the lane has something to do, would yield the processor whenever bytes arrive
 - closing: a socket is closed also if the peer has reset it or one of the threads has failed, and a draft is discarded
   however an association ends
 
@@ -14,12 +15,8 @@ Called from `scp`.
 
 from __future__ import annotations
 
-import os
-import queue
-import select
 import socket
 import ssl
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +34,7 @@ from pynetdicom.transport import AssociationSocket
 from pacs_node.dimse.commitment import PUSH_MODEL, CommitmentService
 from pacs_node.dimse.lane import Context, Lane, Sender
 from pacs_node.dimse.pdu import ABORT, P_DATA, PduStream
-from pacs_node.dimse.secure import SecureSocket
+from pacs_node.dimse.waiting import Alarm, Checkpoint, RingingQueue
 from pacs_node.domain.patience import Watchdog
 from pacs_node.errors import AssociationStalled, NodeError, PduInvalid
 
@@ -75,8 +72,8 @@ class NodeAssociation(Association):  # type: ignore[misc]
         self._clock = listener.clock
         self._opened_s = opened_s
         self.is_admitted = False
-        self._reactor_checkpoint = _Checkpoint()
-        self.dimse.msg_queue = _RingingQueue(self._reactor_checkpoint.ring)
+        self._reactor_checkpoint = Checkpoint(TURN_S)
+        self.dimse.msg_queue = RingingQueue(self._reactor_checkpoint.ring)
         services = {} if listener.desk is None else {PUSH_MODEL: CommitmentService(self, listener.desk)}
         self.lane = Lane(self, listener.inbox, listener.limits, listener.on_event, services)
         watchdog = Watchdog(listener.settings.patience, self._opened_s)
@@ -183,10 +180,10 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
         self._is_established = False
         self._failure: Exception | None = None
         self._code: str | None = None
-        self._alarm = _Alarm()
+        self._alarm = Alarm()
         self._posted: deque[Sequence[bytes]] = deque()
-        self.to_provider_queue = _RingingQueue(self._alarm.ring)
-        self.to_user_queue = _RingingQueue(ring)
+        self.to_provider_queue = RingingQueue(self._alarm.ring)
+        self.to_user_queue = RingingQueue(ring)
         self._pdus = PduStream(association.ae.maximum_pdu_size)
 
     def fail(self, error: Exception) -> None:
@@ -220,14 +217,25 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
 
     def _is_transport_event(self) -> bool:
         try:
-            if self._failure is not None:
-                raise self._failure
-            if self._has_stalled():
-                raise AssociationStalled
-            return self._is_pdu_taken()
+            has_taken = self._has_turned()
+            while self._is_left_to_the_lane():
+                has_taken = self._has_turned()
+            return has_taken
         except Exception as error:
             self._blame(error)
             raise  # the library aborts the association
+
+    def _has_turned(self) -> bool:
+        if self._failure is not None:
+            raise self._failure
+        if self._has_stalled():
+            raise AssociationStalled
+        return self._is_pdu_taken()
+
+    def _is_left_to_the_lane(self) -> bool:
+        """Whether the library has nothing to do; its loop would yield the processor, each time that bytes arrive."""
+        is_library_asked = self._kill_thread or self.event_queue.queue or self.to_provider_queue.queue
+        return not is_library_asked and self.state_machine.current_state == _ESTABLISHED
 
     def _blame(self, error: Exception) -> None:
         """Remember the first cause; what is still sent, an abort, must not wait for a peer that does not read."""
@@ -330,70 +338,3 @@ class _Socket(AssociationSocket):  # type: ignore[misc]
             with suppress(OSError):
                 self.socket.shutdown(socket.SHUT_RDWR)
             self.socket.close()
-
-
-class _Checkpoint:
-    """The event at which the library's association thread stops before each turn; here it also waits to be rung."""
-
-    def __init__(self) -> None:
-        self._is_open = threading.Event()
-        self._is_open.set()
-        self._rings = threading.Semaphore(0)
-
-    def ring(self) -> None:
-        """Let the thread make one turn more."""
-        self._rings.release()
-
-    def set(self) -> None:
-        self._is_open.set()
-        self._rings.release()
-
-    def clear(self) -> None:
-        self._is_open.clear()
-
-    def wait(self) -> None:
-        self._rings.acquire(timeout=TURN_S)
-        self._is_open.wait()
-
-
-class _RingingQueue(queue.Queue[Any]):
-    """A queue that rings when something is put into it."""
-
-    def __init__(self, ring: Callable[[], None]) -> None:
-        super().__init__()
-        self._ring_bell = ring
-
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        super().put(item, block, timeout)
-        self._ring_bell()
-
-
-class _Alarm:
-    """Wakes the thread that waits for the peer when the own side has something to send."""
-
-    def __init__(self) -> None:
-        self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._lock = threading.Lock()
-
-    def ring(self) -> None:
-        with self._lock:  # the number of a closed descriptor may be somebody else's file already
-            if self._descriptor >= 0:
-                os.eventfd_write(self._descriptor, 1)
-
-    def wait_for(self, connection: socket.socket | None, timeout_s: float) -> bool:
-        """Whether the connection has something to read; returns early when rung."""
-        if isinstance(connection, SecureSocket) and connection.pending():
-            return True  # decrypted already, so there is nothing to be seen at the socket
-        poll = select.poll()
-        if connection is not None:
-            poll.register(connection, select.POLLIN)
-        poll.register(self._descriptor, select.POLLIN)
-        ready = {descriptor for descriptor, _ in poll.poll(timeout_s * 1000)}
-        if self._descriptor in ready:
-            os.eventfd_read(self._descriptor)
-        return bool(ready - {self._descriptor})
-
-    def close(self) -> None:
-        with self._lock:
-            os.close(self._descriptor)
-            self._descriptor = -1

@@ -31,6 +31,7 @@ from pydicom.uid import (
     RLELossless,
 )
 from pynetdicom import AE, build_context
+from pynetdicom.dul import DULServiceProvider
 from pynetdicom.sop_class import Verification
 
 from pacs_node.archive.files import InstanceFiles
@@ -105,6 +106,25 @@ def test_many_instances_of_one_sender_are_stored(node: ReceivingNode, tmp_path: 
     assert dcmtk("storescu", *node.address, *files) == ""
     assert node.receiver.flush()
     assert len(node.receipts) == len(node.files()) == 50
+
+
+def test_the_loop_of_the_library_stands_still_while_instances_arrive(
+    node: ReceivingNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would yield the processor each time that bytes arrive."""
+    turns: list[None] = []
+    really_turned = DULServiceProvider._process_recv_primitive
+
+    def turned(provider: DULServiceProvider) -> bool:
+        turns.append(None)
+        return bool(really_turned(provider))
+
+    monkeypatch.setattr(DULServiceProvider, "_process_recv_primitive", turned)
+    with opened(node, EXPLICIT) as association:
+        assert sent(association, an_instance()) == 0
+        before = len(turns)
+        assert [sent(association, an_instance(PixelData=bytes(300_000))) for _ in range(5)] == [0] * 5
+        assert len(turns) == before > 0
 
 
 @pytest.mark.services
