@@ -98,14 +98,17 @@ def _in_words(numbers: dict[str, Any]) -> dict[str, str]:
 
 
 def whole_job(tx: Any, job: Job) -> dict[str, Any]:
-    """A job with its findings, results, deliveries and history, for printing."""
+    """A job with its findings, results, deliveries and history, for printing; each delivery with its own history."""
     return asdict(job) | {
         "models": ", ".join(f"{use.name} version {use.version} ({use.role})" for use in job.models),
         "destinations": ", ".join(job.destinations),
         "reasons": [f"{reason.text} [{reason.code}]" for reason in job.reasons],
         "findings": [asdict(finding) for finding in jobs.findings(tx, job.id)],
         "results": [asdict(item) for item in jobs.results(tx, job.id)],
-        "deliveries": [asdict(delivery) for delivery in deliveries.of_job(tx, job.id)],
+        "deliveries": [
+            asdict(item) | {"history": [_event(event) for event in machine.history(tx, machine.DELIVERIES, item.id)]}
+            for item in deliveries.of_job(tx, job.id)
+        ],
         "history": [_event(event) for event in machine.history(tx, machine.JOBS, job.id)],
     }
 
