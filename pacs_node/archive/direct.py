@@ -44,13 +44,11 @@ class DirectFile:
         """Append."""
         rest = memoryview(chunk)
         self.size_bytes += len(rest)
-        while rest:
-            count = min(len(rest), _BUFFER_BYTES - self._filled)
-            self._buffer[self._filled : self._filled + count] = rest[:count]
-            self._filled += count
-            rest = rest[count:]
-            if self._filled == _BUFFER_BYTES:
-                self._flush(_BUFFER_BYTES)
+        while len(rest) >= (room := _BUFFER_BYTES - self._filled):
+            self._fill(rest[:room])
+            self._flush(_BUFFER_BYTES)
+            rest = rest[room:]
+        self._fill(rest)
 
     def overwrite(self, at: int, content: bytes) -> None:
         """Replace bytes near the beginning."""
@@ -87,6 +85,11 @@ class DirectFile:
             self._descriptor = -1
             if len(_spare) < _MOST_SPARE:
                 _spare.append(self._buffer)
+
+    def _fill(self, part: memoryview) -> None:
+        end = self._filled + len(part)
+        self._buffer[self._filled : end] = part
+        self._filled = end
 
     def _flush_all(self) -> None:
         """Whole blocks directly, the rest as any file."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import itertools
 import os
 import secrets
 import shutil
@@ -40,9 +41,14 @@ def translated() -> Iterator[None]:
     except FileExistsError:
         raise
     except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise StorageFull from error
-        raise StorageFailed(f"the archive could not write to its disk ({error.strerror})") from error
+        raise failure_of(error) from error
+
+
+def failure_of(error: OSError) -> StorageFull | StorageFailed:
+    """Ours for an error of the file system."""
+    if error.errno in _NO_ROOM:
+        return StorageFull()
+    return StorageFailed(f"the archive could not write to its disk ({error.strerror})")
 
 
 def write_all(descriptor: int, chunk: bytes | bytearray | memoryview) -> None:
@@ -123,6 +129,7 @@ class Workspace:
     def __init__(self, incoming: Path) -> None:
         self._incoming = incoming
         self._folder: Path | None = None
+        self._numbers = itertools.count()
         self._lock = threading.Lock()
 
     def new_path(self) -> Path:
@@ -130,7 +137,7 @@ class Workspace:
         with self._lock:
             if self._folder is None:
                 self._folder = self._claimed()
-        return self._folder / secrets.token_hex(16)
+            return self._folder / str(next(self._numbers))
 
     def clean(self) -> None:
         """Remove the drafts of processes that have died."""

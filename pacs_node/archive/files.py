@@ -25,6 +25,7 @@ from pacs_node.archive import part10
 from pacs_node.archive.direct import DirectFile
 from pacs_node.archive.durable import (
     Workspace,
+    failure_of,
     locked,
     make_folder,
     make_folders,
@@ -225,12 +226,14 @@ class FileDraft:
         head = part10.head(request)
         self._head_bytes = len(head)
         self._file.write(head)
-        self._is_open = True
+        self._is_draft = True
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Append to the dataset; raises StorageFull or StorageFailed."""
-        with translated():
+        try:  # many times for each instance, and cheaper than `translated`
             self._file.write(chunk)
+        except OSError as error:
+            raise failure_of(error) from error
         self._hash.update(chunk)
 
     @contextmanager
@@ -272,9 +275,9 @@ class FileDraft:
 
     def discard(self) -> None:
         """Remove what was written; harmless after commit."""
-        if self._is_open:
-            self._is_open = False
-            self._file.close()
+        self._file.close()
+        if self._is_draft:
+            self._is_draft = False
             with suppress(OSError):  # left over, it is removed with the workspace
                 self._path.unlink(missing_ok=True)
 
@@ -286,6 +289,7 @@ class FileDraft:
             self._file.sync()
             with suppress(FileExistsError):
                 rename_new(self._path, target)
+                self._is_draft = False
                 sync_folder(target.parent)
                 return StoreOutcome.STORED, receipt
         sync_folder(target.parent)  # whoever stored it may not have come to this yet

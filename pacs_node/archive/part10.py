@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from pacs_node.domain.identifiers import (
@@ -40,19 +41,24 @@ def head(request: StoreRequest) -> bytes:
     ----------
     PS3.10 section 7.1: preamble (zero), prefix, file meta information in Explicit VR Little Endian
     """
-    elements = [
-        _element(0x0001, b"OB", b"\x00\x01"),
-        _element(0x0002, b"UI", request.sop_class_uid.encode("ascii")),
-        _element(0x0003, b"UI", request.sop_instance_uid.encode("ascii")),
-        _element(0x0010, b"UI", request.transfer_syntax_uid.encode("ascii")),
+    before, after = _around(request.sop_class_uid, request.transfer_syntax_uid, request.calling_ae_title)
+    group = before + _element(0x0003, b"UI", request.sop_instance_uid.encode("ascii")) + after
+    return _PREAMBLE + _element(0x0000, b"UL", struct.pack("<I", len(group))) + group
+
+
+@lru_cache(maxsize=64)
+def _around(sop_class_uid: str, transfer_syntax_uid: str, calling_ae_title: str) -> tuple[bytes, bytes]:
+    """What stands before and after the UID of the instance; the same for all instances of a series."""
+    before = _element(0x0001, b"OB", b"\x00\x01") + _element(0x0002, b"UI", sop_class_uid.encode("ascii"))
+    after = [
+        _element(0x0010, b"UI", transfer_syntax_uid.encode("ascii")),
         _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
         _element(0x0013, b"SH", IMPLEMENTATION_VERSION.encode("ascii")),
-        _element(0x0016, b"AE", request.calling_ae_title.encode("ascii", "replace")),
+        _element(0x0016, b"AE", calling_ae_title.encode("ascii", "replace")),
         _element(0x0100, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
         _element(0x0102, b"OB", bytes(NOTE_BYTES)),
     ]
-    group = b"".join(elements)
-    return _PREAMBLE + _element(0x0000, b"UL", struct.pack("<I", len(group))) + group
+    return before, b"".join(after)
 
 
 def note(receipt: Receipt) -> bytes:

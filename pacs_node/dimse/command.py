@@ -31,6 +31,8 @@ N_EVENT_REPORT_REQUEST, N_EVENT_REPORT_RESPONSE = 0x0100, 0x8100
 N_ACTION_REQUEST, N_ACTION_RESPONSE = 0x0130, 0x8130
 NO_DATA_SET = 0x0101
 _LONGEST_COMMENT = 64
+_HEAD, _NUMBER, _GROUP_LENGTH = struct.Struct("<HHI"), struct.Struct("<HHIH"), struct.Struct("<HHII")
+"""Group, element and length of what follows; of a number of two bytes; of the one of four bytes."""
 _PADDED_WITH_SPACE = {ERROR_COMMENT, MOVE_DESTINATION}
 
 
@@ -45,7 +47,7 @@ def decode(encoded: bytes) -> dict[int, bytes]:
     while at < len(encoded):
         if at + 8 > len(encoded):
             raise CommandInvalid
-        group, element, length = struct.unpack_from("<HHI", encoded, at)
+        group, element, length = _HEAD.unpack_from(encoded, at)
         at += 8 + length
         if group or at > len(encoded):
             raise CommandInvalid
@@ -167,16 +169,14 @@ def normalized_response(request: Mapping[int, bytes], status: int) -> bytes:
 
 
 def _encoded(values: Mapping[int, int | str]) -> bytes:
-    elements = b"".join(_element(element, _bytes(element, values[element])) for element in sorted(values))
-    return _element(0x0000, struct.pack("<I", len(elements))) + elements
+    elements = b"".join([_element(element, values[element]) for element in sorted(values)])
+    return _GROUP_LENGTH.pack(0, 0, 4, len(elements)) + elements
 
 
-def _bytes(element: int, value: int | str) -> bytes:
+def _element(element: int, value: int | str) -> bytes:
     if isinstance(value, int):
-        return struct.pack("<H", value)
+        return _NUMBER.pack(0, element, 2, value)
     encoded = value.encode("ascii", "replace")
-    return encoded + (b" " if element in _PADDED_WITH_SPACE else b"\0") * (len(encoded) % 2)
-
-
-def _element(element: int, value: bytes) -> bytes:
-    return struct.pack("<HHI", 0, element, len(value)) + value
+    if len(encoded) % 2:
+        encoded += b" " if element in _PADDED_WITH_SPACE else b"\0"
+    return _HEAD.pack(0, element, len(encoded)) + encoded

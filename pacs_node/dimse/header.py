@@ -85,14 +85,15 @@ def scan(dataset: bytes | memoryview, transfer_syntax_uid: str) -> Header:
 
 @dataclass(frozen=True, slots=True)
 class _Syntax:
+    """How elements begin: tag, VR and a length of two bytes at once, or a length of four where it stands."""
+
     is_explicit: bool
-    tag: struct.Struct
     short: struct.Struct
     long: struct.Struct
 
 
 def _made(order: str, *, is_explicit: bool) -> _Syntax:
-    return _Syntax(is_explicit, struct.Struct(order + "HH"), struct.Struct(order + "H"), struct.Struct(order + "I"))
+    return _Syntax(is_explicit, struct.Struct(order + "HH2sH"), struct.Struct(order + "I"))
 
 
 _IMPLICIT_LITTLE = _made("<", is_explicit=False)
@@ -143,18 +144,16 @@ class _Walk:
         self.left -= 1
         if self.left < 0:
             raise InstanceUnreadable("the dataset has too many elements")
-        tag = syntax.tag.unpack_from(self.bytes, at)
-        if not syntax.is_explicit or tag[0] == 0xFFFE:
+        group, number, vr, length = syntax.short.unpack_from(self.bytes, at)
+        if not syntax.is_explicit or group == 0xFFFE:
             vr, length, self.at = b"", syntax.long.unpack_from(self.bytes, at + 4)[0], at + 8
-            return tag, vr, length
-        vr = bytes(self.bytes[at + 4 : at + 6])
-        if vr in _SHORT_FORM:
-            length, self.at = syntax.short.unpack_from(self.bytes, at + 6)[0], at + 8
+        elif vr in _SHORT_FORM:
+            self.at = at + 8
         elif vr.isalpha() and vr.isupper():
             length, self.at = syntax.long.unpack_from(self.bytes, at + 8)[0], at + 12
         else:
             raise InstanceUnreadable("the dataset is not encoded as its transfer syntax says")
-        return tag, vr, length
+        return (group, number), vr, length
 
     def skip(self, length: int) -> None:
         """Move on over a value."""

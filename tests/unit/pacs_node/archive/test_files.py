@@ -6,12 +6,20 @@ import errno
 import hashlib
 import os
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 
 import pydicom
 import pytest
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, JPEGLSLossless
+from pydicom.uid import (
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEGLSLossless,
+    MRImageStorage,
+)
 
 from pacs_node.archive import durable, part10
 from pacs_node.archive.durable import Workspace, rename_new, translated
@@ -21,6 +29,7 @@ from pacs_node.domain.instance import Receipt, StoreOutcome, StoreRequest
 from pacs_node.errors import InstanceConflict, InstanceUnreadable, NotFound, StorageFailed, StorageFull
 from tests.support.instances import SERIES_UID, STUDY_UID, a_request, an_instance, encoded
 
+CT, MR, EXPLICIT, JPEG = CTImageStorage, MRImageStorage, ExplicitVRLittleEndian, JPEGLSLossless
 AT = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 
 
@@ -50,6 +59,19 @@ def test_a_stored_instance_is_a_dicom_file_with_the_dataset_as_received(tmp_path
     assert read.file_meta.MediaStorageSOPInstanceUID == read.SOPInstanceUID == dataset.SOPInstanceUID
     assert read.file_meta.MediaStorageSOPClassUID == dataset.SOPClassUID
     assert read.file_meta.SourceApplicationEntityTitle == "CT1"
+
+
+def test_every_file_names_its_own_sender_class_and_syntax(tmp_path: Path) -> None:
+    files = InstanceFiles(tmp_path)
+    for number, (sender, sop_class, syntax) in enumerate(2 * list(product(("CT1", "CT2"), (CT, MR), (EXPLICIT, JPEG)))):
+        request = replace(
+            a_request(an_instance(f"1.2.{number}"), syntax), calling_ae_title=sender, sop_class_uid=sop_class
+        )
+        _, receipt = stored(files, request, encoded(an_instance(f"1.2.{number}")))
+        meta = pydicom.filereader.read_file_meta_info(tmp_path / receipt.file_key)
+        assert (meta.SourceApplicationEntityTitle, meta.MediaStorageSOPClassUID) == (sender, sop_class)
+        assert (meta.TransferSyntaxUID, meta.MediaStorageSOPInstanceUID) == (syntax, f"1.2.{number}")
+        assert files.read_receipt(receipt.file_key) == receipt
 
 
 def test_a_file_is_named_by_the_hash_of_its_uid(tmp_path: Path) -> None:
@@ -177,6 +199,27 @@ def test_a_disk_that_is_full_when_the_dataset_is_looked_at_says_so(
             pass
     draft.discard()
     assert everything(tmp_path) == {}
+
+
+def test_a_disk_that_is_full_while_the_dataset_comes_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draft = InstanceFiles(tmp_path).draft(a_request(an_instance()))
+
+    def full(descriptor: int, content: object) -> int:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patch, pytest.raises(StorageFull):
+        patch.setattr(os, "write", full)
+        draft.write(b"x" * ((1 << 20) + 200))
+    draft.discard()
+    assert everything(tmp_path) == {}
+
+
+def test_a_draft_that_has_its_place_is_discarded_without_harm(tmp_path: Path) -> None:
+    draft = InstanceFiles(tmp_path).draft(a_request(an_instance()))
+    draft.write(b"x" * 200)
+    _, receipt = draft.commit(StudyUid(STUDY_UID), SeriesUid(SERIES_UID), AT)
+    draft.discard()
+    assert list(everything(tmp_path)) == [receipt.file_key]
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,18 @@ def test_sequences_before_the_identifiers_are_stepped_over(syntax: UID, is_undef
     assert header.scan(encoded(dataset, syntax), syntax) == header_of(dataset)
 
 
+def test_an_item_whose_length_spells_a_representation_is_stepped_over() -> None:
+    dataset, item = an_instance(), Dataset()
+    item.add_new((0x0009, 0x0010), "LO", "CANARY")
+    item.add_new((0x0009, 0x1001), "OB", bytes(int.from_bytes(b"DT", "little") - 26))
+    dataset.SourceImageSequence = Sequence([item])
+    dataset["SourceImageSequence"].is_undefined_length = True
+    content = encoded(dataset).replace(b"\x09\0\x01\x10OB", b"\x09\0\x01\x10??")  # nobody may look inside
+    assert b"\xfe\xff\x00\xe0DT\0\0" in content
+    assert b"??" in content
+    assert header.scan(content, ExplicitVRLittleEndian) == header_of(dataset)
+
+
 def test_private_elements_of_any_size_are_stepped_over() -> None:
     dataset = an_instance()
     dataset.private_block(0x0009, "CANARY", create=True).add_new(0x01, "OB", bytes(3_000_000))
