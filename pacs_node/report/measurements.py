@@ -6,7 +6,8 @@ Called from `structured` (groups) and `segmentation` (tracking).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from highdicom import sr
@@ -16,7 +17,7 @@ from pydicom.sequence import Sequence as PlainSequence
 from pydicom.sr.coding import Code
 from pydicom.uid import SegmentationStorage
 
-from inference.findings import Attenuation, Axis, Finding
+from inference.findings import Attenuation, Axis, Finding, Laterality
 from pacs_node.domain.document import DocumentRole
 from pacs_node.report import codes
 from pacs_node.report.identity import derived_tracking_uid, uid
@@ -52,40 +53,73 @@ def algorithm_of(request: ReportRequest) -> sr.AlgorithmIdentification:
     )
 
 
-def volumetric_group(
-    request: ReportRequest, finding: Finding, algorithm: sr.AlgorithmIdentification
-) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
-    """Group A: the segment, its volume, attenuation and probability (PS3.16 TID 1411).
+def finding_groups(request: ReportRequest) -> Iterator[sr.ContainerContentItem]:
+    """Both groups of every finding, one finding after the other."""
+    parts = _Parts(request)
+    for finding in request.findings:
+        tracking = _tracking(request, finding)
+        yield from _volumetric_group(request, finding, tracking, parts)
+        yield from _linear_group(finding, tracking, parts)
 
-    Parameters
-    ----------
-    algorithm : of the request; made once for all its findings
-    """
+
+class _Parts:
+    """What several groups of a report have alike, each made once: highdicom takes its time over every content item."""
+
+    def __init__(self, request: ReportRequest) -> None:
+        self._request = request
+        self.algorithm = algorithm_of(request)
+        self.concept = functools.cache(CodedConcept.from_code)
+        self.site = functools.cache(self._site)
+        self.evaluations = functools.cache(self._evaluations)
+        self.image = functools.cache(self._image)
+
+    def _site(self, laterality: Laterality | None) -> sr.FindingSite:
+        side = self.concept(codes.LATERALITY[laterality]) if laterality is not None else None
+        return sr.FindingSite(anatomic_location=self.concept(codes.LUNG), laterality=side)
+
+    def _evaluations(self, attenuation: Attenuation) -> list[sr.QualitativeEvaluation]:
+        evaluations = [sr.QualitativeEvaluation(name=codes.TEXTURE, value=codes.TEXTURE_OF[attenuation])]
+        if attenuation is Attenuation.CALCIFIED:
+            evaluations.append(sr.QualitativeEvaluation(name=codes.CALCIFICATION, value=codes.PRESENT))
+        return evaluations
+
+    def _image(self, slice_k: int) -> sr.SourceImageForRegion:
+        reference = slice_reference(self._request, slice_k)
+        frames = [reference.frame_number] if reference.frame_number is not None else None
+        return sr.SourceImageForRegion(reference.sop_class_uid, reference.sop_instance_uid, frames)
+
+
+def _volumetric_group(
+    request: ReportRequest, finding: Finding, tracking: sr.TrackingIdentifier, parts: _Parts
+) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
+    """Group A: the segment, its volume, attenuation and probability (PS3.16 TID 1411)."""
     first, *others = _sources(request, finding)
     group = sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(request, finding),
+        tracking_identifier=tracking,
         referenced_segment=_referenced_segment(request, finding, first),
-        finding_type=codes.NODULE,
-        finding_category=codes.MORPHOLOGICALLY_ABNORMAL,
-        finding_sites=[_site(finding)],
-        algorithm_id=algorithm,
-        measurements=_scalar_measurements(finding),
-        qualitative_evaluations=_evaluations(finding),
+        finding_type=parts.concept(codes.NODULE),
+        finding_category=parts.concept(codes.MORPHOLOGICALLY_ABNORMAL),
+        finding_sites=[parts.site(finding.laterality)],
+        algorithm_id=parts.algorithm,
+        measurements=_scalar_measurements(finding, parts),
+        qualitative_evaluations=parts.evaluations(finding.attenuation),
     )
     _add_sources(group[0].ContentSequence, others)
     return group
 
 
-def linear_group(request: ReportRequest, finding: Finding) -> sr.MeasurementsAndQualitativeEvaluations:
+def _linear_group(
+    finding: Finding, tracking: sr.TrackingIdentifier, parts: _Parts
+) -> sr.MeasurementsAndQualitativeEvaluations:
     """Group B: long and short axis with their end points on the slice (PS3.16 TID 1501)."""
     return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(request, finding),
-        finding_type=codes.NODULE,
-        finding_category=codes.MORPHOLOGICALLY_ABNORMAL,
-        finding_sites=[_site(finding)],
+        tracking_identifier=tracking,
+        finding_type=parts.concept(codes.NODULE),
+        finding_category=parts.concept(codes.MORPHOLOGICALLY_ABNORMAL),
+        finding_sites=[parts.site(finding.laterality)],
         measurements=[
-            _axis(request, codes.LONG_AXIS, finding.long_axis),
-            _axis(request, codes.SHORT_AXIS, finding.short_axis),
+            _axis(codes.LONG_AXIS, finding.long_axis, parts),
+            _axis(codes.SHORT_AXIS, finding.short_axis, parts),
         ],
     )
 
@@ -112,64 +146,51 @@ def _referenced_segment(request: ReportRequest, finding: Finding, source: _Sourc
 def _add_sources(content: sr.ContentSequence, sources: Sequence[_Source]) -> None:
     """Put the other sources after the first one; highdicom would take longer over them than over all the rest."""
     place, first = next((n, item) for n, item in enumerate(content) if isinstance(item, sr.SourceImageForSegmentation))
+    alike = [first[keyword] for keyword in ("RelationshipType", "ValueType", "ConceptNameCodeSequence")]
     for offset, (sop_class_uid, instance_uid, frames) in enumerate(sources, start=1):
         reference, item = Dataset(), Dataset()
         reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = sop_class_uid, instance_uid
         if frames:
             reference.ReferencedFrameNumber = list(frames)
-        item.RelationshipType, item.ValueType = first.RelationshipType, first.ValueType
-        item.ConceptNameCodeSequence = first.ConceptNameCodeSequence
+        for element in alike:
+            item.add(element)
         item.ReferencedSOPSequence = [reference]
         PlainSequence.insert(content, place + offset, item)
 
 
-def _site(finding: Finding) -> sr.FindingSite:
-    side = codes.LATERALITY[finding.laterality] if finding.laterality is not None else None
-    return sr.FindingSite(anatomic_location=codes.LUNG, laterality=side)
-
-
-def _scalar_measurements(finding: Finding) -> list[sr.Measurement]:
+def _scalar_measurements(finding: Finding, parts: _Parts) -> list[sr.Measurement]:
     """What matters most comes first: OHIF writes only five of them beside the axes."""
-    measurements = [
-        _measurement(codes.VOLUME, finding.volume_mm3, codes.CUBIC_MILLIMETRE),
-        _measurement(codes.DIAMETER, finding.equivalent_diameter_mm, codes.MILLIMETRE),
-        _measurement(codes.CERTAINTY, 100.0 * finding.score, codes.PERCENT),
+    values = [
+        (codes.VOLUME, finding.volume_mm3, codes.CUBIC_MILLIMETRE),
+        (codes.DIAMETER, finding.equivalent_diameter_mm, codes.MILLIMETRE),
+        (codes.CERTAINTY, 100.0 * finding.score, codes.PERCENT),
     ]
     if finding.malignancy is not None:
-        measurements.append(_measurement(codes.PROBABILITY_OF_CANCER, 100.0 * finding.malignancy, codes.PERCENT))
-    return [
-        *measurements,
-        _measurement(codes.MEAN_ATTENUATION, finding.mean_hu, codes.HOUNSFIELD_UNIT),
-        _measurement(codes.SD_ATTENUATION, finding.sd_hu, codes.HOUNSFIELD_UNIT),
-    ]
+        values.append((codes.PROBABILITY_OF_CANCER, 100.0 * finding.malignancy, codes.PERCENT))
+    values.append((codes.MEAN_ATTENUATION, finding.mean_hu, codes.HOUNSFIELD_UNIT))
+    values.append((codes.SD_ATTENUATION, finding.sd_hu, codes.HOUNSFIELD_UNIT))
+    return [_measurement(name, value, unit, parts) for name, value, unit in values]
 
 
-def _measurement(name: Code, value: float, unit: Code) -> sr.Measurement:
+def _measurement(
+    name: Code, value: float, unit: Code, parts: _Parts, line: sr.CoordinatesForMeasurement | None = None
+) -> sr.Measurement:
     """A number without modifiers: OHIF drops numbers that have a derivation or method below them."""
-    return sr.Measurement(name=CodedConcept.from_code(name), value=round(float(value), 1), unit=unit)
+    return sr.Measurement(
+        name=parts.concept(name),
+        value=round(float(value), 1),
+        unit=parts.concept(unit),
+        referenced_coordinates=None if line is None else [line],
+    )
 
 
-def _evaluations(finding: Finding) -> list[sr.QualitativeEvaluation]:
-    evaluations = [sr.QualitativeEvaluation(name=codes.TEXTURE, value=codes.TEXTURE_OF[finding.attenuation])]
-    if finding.attenuation is Attenuation.CALCIFIED:
-        evaluations.append(sr.QualitativeEvaluation(name=codes.CALCIFICATION, value=codes.PRESENT))
-    return evaluations
-
-
-def _axis(request: ReportRequest, name: Code, axis: Axis) -> sr.Measurement:
-    reference = slice_reference(request, axis.slice_k)
-    frames = [reference.frame_number] if reference.frame_number is not None else None
+def _axis(name: Code, axis: Axis, parts: _Parts) -> sr.Measurement:
     line = sr.CoordinatesForMeasurement(
         graphic_type=sr.GraphicTypeValues.POLYLINE,
         graphic_data=_column_row(axis),
-        source_image=sr.SourceImageForRegion(reference.sop_class_uid, reference.sop_instance_uid, frames),
+        source_image=parts.image(axis.slice_k),
     )
-    return sr.Measurement(
-        name=CodedConcept.from_code(name),
-        value=round(float(axis.length_mm), 1),
-        unit=codes.MILLIMETRE,
-        referenced_coordinates=[line],
-    )
+    return _measurement(name, axis.length_mm, codes.MILLIMETRE, parts, line)
 
 
 def _column_row(axis: Axis) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

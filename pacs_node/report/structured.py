@@ -22,7 +22,7 @@ from pydicom.sr.coding import Code
 from pacs_node.domain.document import SR_CLASS_UID, DocumentRole, SrClass
 from pacs_node.report import codes, wording
 from pacs_node.report.identity import VERSION, device_uid, uid
-from pacs_node.report.measurements import algorithm_of, linear_group, volumetric_group
+from pacs_node.report.measurements import finding_groups
 from pacs_node.report.request import ReportRequest
 from pacs_node.report.source import instance_stand_in
 from pacs_node.report.stamp import MANUFACTURER, MODEL_NAME, ascii_text, stamp
@@ -114,11 +114,7 @@ def _title(request: ReportRequest) -> Code:
 def _containers(request: ReportRequest) -> Iterator[ContainerContentItem]:
     """Rows 6 and 12 of TID 1500: measurement groups if there are findings, and always statements about the study."""
     if request.findings:
-        groups, algorithm = ContentSequence(), algorithm_of(request)
-        for finding in request.findings:
-            groups.extend(volumetric_group(request, finding, algorithm))
-            groups.extend(linear_group(request, finding))
-        yield _container(codes.IMAGING_MEASUREMENTS, groups)
+        yield _container(codes.IMAGING_MEASUREMENTS, ContentSequence(list(finding_groups(request))))
     yield _container(codes.QUALITATIVE_EVALUATIONS, ContentSequence(list(_statements(request))))
 
 
