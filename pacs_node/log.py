@@ -29,6 +29,7 @@ KEYS = frozenset(
         "count",
         "delivery_id",
         "destination",
+        "document",
         "duration_s",
         "event",
         "exit_code",

@@ -115,6 +115,8 @@ def _show(analyses: list[Analysis], *, as_json: bool) -> None:
             say(f"Not analysed: {reason.text} [{reason.code}]")
         for limit in analysis.result.limits if analysis.result else ():
             say(f"Limited: {limit.text} [{limit.code}]")
+        for warning in analysis.warnings:
+            say(f"Warning: {warning}.")
         for path in analysis.files:
             say(str(path))
 
@@ -127,6 +129,7 @@ def _facts(analysis: Analysis) -> dict[str, Any]:
         "limits": [asdict(limit) for limit in (analysis.result.limits if analysis.result else ())],
         "models": [asdict(use) for use in (analysis.result.models if analysis.result else ())],
         "findings": [_finding(finding) for finding in (analysis.result.findings if analysis.result else ())],
+        "warnings": list(analysis.warnings),
         "files": [str(path) for path in analysis.files],
     }
 

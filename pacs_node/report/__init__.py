@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from pacs_node.domain.document import DocumentRole, SrClass
 from pacs_node.report.composing import compose
-from pacs_node.report.frames import MOST_FRAMES, nodule_frames
 from pacs_node.report.identity import ResultIdentity, uid
-from pacs_node.report.request import Document, ReportOptions, ReportRequest
+from pacs_node.report.request import MANY_FRAMES, Document, ReportOptions, ReportRequest
 
 __all__ = [
-    "MOST_FRAMES",
+    "MANY_FRAMES",
     "Document",
     "DocumentRole",
     "ReportOptions",
@@ -20,6 +19,5 @@ __all__ = [
     "ResultIdentity",
     "SrClass",
     "compose",
-    "nodule_frames",
     "uid",
 ]

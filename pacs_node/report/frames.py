@@ -18,14 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from inference.findings import Result
 from pacs_node.report.request import ReportRequest
 from pacs_node.report.source import SliceReference, image_position, reference_item, slice_reference
 
 Labels = NDArray[np.unsignedinteger[Any]]
-
-MOST_FRAMES = 400
-"""Weasis does not show a SEG with more of them by itself."""
 
 _BYTES = 8
 """So many frames are whole bytes together, whatever the size of one."""
@@ -38,11 +34,6 @@ class _Frame:
     segment: int
     row: int
     slice_k: int
-
-
-def nodule_frames(result: Result) -> int:
-    """How many frames the nodules need: a slice of a nodule is one, and none is left out or put together."""
-    return sum(int(finding.mask.voxels.any(axis=(1, 2)).sum()) for finding in result.findings)
 
 
 def write_frames(document: Dataset, request: ReportRequest, slices_k: Sequence[int], labels: Labels) -> None:

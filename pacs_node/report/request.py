@@ -13,6 +13,9 @@ from pacs_node.domain.document import DocumentRole, SrClass
 from pacs_node.domain.rule import Reason
 from pacs_node.report.identity import ResultIdentity
 
+MANY_FRAMES = 400
+"""A SEG should have fewer: Weasis 4.6 does not show one that has more (its issue 680, which counts them by file)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportOptions:
@@ -81,3 +84,8 @@ class Document:
     sop_class_uid: str
     sop_instance_uid: str
     number: int = 1
+
+    @property
+    def frames(self) -> int:
+        """How many frames it has; 0 if it has none of its own."""
+        return int(self.dataset.get("NumberOfFrames") or 0)

@@ -99,7 +99,7 @@ def compose_result(node: Node, job_id: JobId) -> bool:
         return True
     _record_result(node, job, holder, kept_files, parts)
     log.event("job_composed", job_id=job_id, instances=len(documents), duration_s=time.monotonic() - started)
-    _warn_of_frames(job_id, what.result)
+    _warn_of_frames(job_id, documents)
     return True
 
 
@@ -133,11 +133,11 @@ def complete_result(node: Node, job_id: JobId, parts: Collection[Part]) -> tuple
         return jobs.results(tx, job_id)
 
 
-def _warn_of_frames(job_id: JobId, result: Result | None) -> None:
-    """Say that a viewer may switch the segments off; frames are not saved by leaving anything out."""
-    frames = 0 if result is None else report.nodule_frames(result)
-    if result is not None and frames > report.MOST_FRAMES:
-        log.event("segmentation_large", level=WARNING, job_id=job_id, count=frames, findings=len(result.findings))
+def _warn_of_frames(job_id: JobId, documents: Sequence[report.Document]) -> None:
+    """Say which SEGs a viewer may switch off, each counted by itself; nothing is left out to save frames."""
+    for document in documents:
+        if document.frames >= report.MANY_FRAMES:
+            log.event("segmentation_large", level=WARNING, job_id=job_id, document=document.role, count=document.frames)
 
 
 def composed(what: Composition, parts: Collection[Part]) -> tuple[report.Document, ...]:

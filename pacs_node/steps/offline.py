@@ -6,7 +6,7 @@ Called from `pulmonode series analyse`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,19 +22,25 @@ from pacs_node.config import Report
 from pacs_node.domain.document import SrClass
 from pacs_node.domain.rule import Reason
 from pacs_node.domain.shipment import DEFAULT_PROFILE, shipment
-from pacs_node.report import ResultIdentity, overlay, stored
+from pacs_node.report import MANY_FRAMES, Document, ResultIdentity, overlay, stored
 from pacs_node.steps.analyse import analysed, loaded
 from pacs_node.steps.compose import Composition, composed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
-    """What became of one series: findings, or reasons why it was not analysed; and the files that say so."""
+    """What became of one series: findings, or reasons why it was not analysed; and the files that say so.
+
+    Parameters
+    ----------
+    warnings : what viewers may do otherwise than one expects
+    """
 
     series: SeriesHeader
     result: Result | None
     reasons: tuple[Reason, ...]
     files: tuple[Path, ...]
+    warnings: tuple[str, ...]
 
 
 def pipeline_named(models: ModelRepository, name: str) -> Pipeline:
@@ -79,7 +85,16 @@ def analyse_series(
         files.append(path)
     if result is not None:
         files += pictures(paths, pipeline, result, out)
-    return Analysis(series=series, result=result, reasons=reasons, files=tuple(files))
+    return Analysis(
+        series=series, result=result, reasons=reasons, files=tuple(files), warnings=tuple(warnings(documents))
+    )
+
+
+def warnings(documents: Sequence[Document]) -> Iterator[str]:
+    """What a viewer may not show of these documents."""
+    for document in documents:
+        if document.frames >= MANY_FRAMES:
+            yield f"{document.role} has {document.frames} frames; Weasis 4.6 shows no SEG of more than {MANY_FRAMES}"
 
 
 def pictures(paths: Sequence[Path], pipeline: Pipeline, result: Result, out: Path) -> list[Path]:

@@ -42,6 +42,7 @@ from tests.support.results import a_finding
 from tests.support.series import Ball, a_chest_series
 from tests.support.steps import (
     LATE_S,
+    PACS,
     QUIET_S,
     Clock,
     all_jobs,
@@ -314,11 +315,13 @@ def test_findings_that_the_own_check_refuses_end_in_a_report_that_says_so(
     assert [item.role for item in results(node, job)] == ["sr"]
 
 
-@pytest.mark.parametrize(("bars", "warnings"), [(10, []), (11, [{"job_id": 1, "count": 440, "findings": 11}])])
+@pytest.mark.parametrize(("bars", "warnings"), [(9, []), (10, [{"job_id": 1, "document": "seg", "count": 400}])])
 def test_the_log_says_of_a_segmentation_that_viewers_may_switch_it_off(
-    node: Node, clock: Clock, chest: list[Path], bars: int, warnings: list[dict[str, int]]
+    node: Node, clock: Clock, chest: list[Path], bars: int, warnings: list[dict[str, Any]]
 ) -> None:
-    """Each bar lies in all 40 slices; nothing of them is left out."""
+    """Each bar lies in all 40 slices, and so do the lungs, which are a SEG of their own; nothing is left out."""
+    with_lungs = dataclasses.replace(PACS, profile=("seg+sr", "lungs"))
+    node = dataclasses.replace(node, config=dataclasses.replace(node.config, destination=(with_lungs,)))
     receive(node, chest)
     clock.forward(QUIET_S)
     sweep(node)
@@ -329,8 +332,8 @@ def test_the_log_says_of_a_segmentation_that_viewers_may_switch_it_off(
     with logged("segmentation_large") as said:
         run_all(node)
     (job,) = all_jobs(node)
-    (seg,) = (node.files.path(item.file_key) for item in results(node, job) if item.role == "seg")
-    assert pydicom.dcmread(seg).NumberOfFrames == 40 * bars
+    kept = {item.role: node.files.path(item.file_key) for item in results(node, job)}
+    assert [pydicom.dcmread(kept[role]).NumberOfFrames for role in ("seg", "lungs")] == [40 * bars, 40]
     assert said == warnings
 
 

@@ -9,7 +9,7 @@ import pytest
 from highdicom.seg import Segmentation, SegmentDescription
 from pydicom.dataset import Dataset
 
-from pacs_node.report import ReportRequest, compose, nodule_frames
+from pacs_node.report import ReportRequest, compose
 from pacs_node.report.frames import Labels
 from tests.support.results import WITH_LUNGS, Case, a_case, a_grid, a_request, an_enhanced_source, options, read_back
 
@@ -70,10 +70,10 @@ def test_every_frame_of_a_segment_over_an_enhanced_ct_names_its_frame() -> None:
         assert source.ReferencedFrameNumber == numbers[k_of_z[round(_place(item)[2], 4)]]
 
 
-def test_as_many_frames_are_counted_as_there_are() -> None:
-    case = a_case()
-    assert nodule_frames(case.result) == read_back(compose(a_request(case)))[0].NumberOfFrames
-    assert nodule_frames(a_case(nodules=()).result) == 0
+def test_documents_tell_how_many_frames_they_have() -> None:
+    composed = compose(a_request(a_case(), options=options(objects=WITH_LUNGS)))
+    assert [document.frames for document in composed] == [seg.get("NumberOfFrames", 0) for seg in read_back(composed)]
+    assert [document.frames > 0 for document in composed] == [True, True, False]
 
 
 def test_a_change_of_one_frame_changes_no_other() -> None:
