@@ -49,15 +49,13 @@ def test_the_domain_imports_the_standard_library_only() -> None:
 
 
 def test_the_check_of_results_shares_nothing_with_what_writes_them() -> None:
-    """numpy and pydicom, and to read the CT what reads it for the models; no code of `pacs_node.report` but its own."""
+    """The standard library, numpy and pydicom; no code of `pacs_node.report` but its own."""
     allowed = {*sys.stdlib_module_names, "numpy", "pydicom", "pacs_node.report.check"}
-    reading = {"inference.contract", "inference.eligibility", "inference.series"}
     foreign = {
         (path.name, name)
         for path in (ROOT / "pacs_node/report/check").glob("*.py")
         for name in _imported(path)
         if not any(name == known or name.startswith(f"{known}.") for known in allowed)
-        and not (path.name == "directories.py" and name in reading)
     }
     assert foreign == set()
 

@@ -9,23 +9,12 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from inference.contract import SeriesLimits
-from inference.eligibility import judge
-from inference.series import find_files, load, read_headers
+from pacs_node.report.check.ct import UNDECODABLE, read_ct
 from pacs_node.report.check.document import listed_evidence
 from pacs_node.report.check.examination import check
 from pacs_node.report.check.kinds import Kind, kind_of
 from pacs_node.report.check.problem import UNREADABLE, Problem
 from pacs_node.report.check.references import referenced
-
-_ANY = SeriesLimits(
-    slice_thickness_mm=(0.0, 1e6),
-    slice_spacing_mm=(0.0, 1e6),
-    pixel_spacing_mm=(0.0, 1e6),
-    minimum_slices=1,
-    minimum_coverage_mm=0.0,
-)
-"""Whatever the node found eligible is checked; the limits of its model are not known here."""
 
 
 def check_directories(ct_directory: Path, result_directory: Path) -> tuple[Problem, ...]:
@@ -37,13 +26,9 @@ def check_directories(ct_directory: Path, result_directory: Path) -> tuple[Probl
     Returns
     -------
     problems; their texts begin with the name of the file of the report or of the first of the other documents
-
-    Raises
-    ------
-    SeriesUnreadable : a file of the CT is not DICOM, or its pixels cannot be decoded
     """
-    stored = [_Stored(name=path.name, dataset=dcmread(path)) for path in find_files(result_directory)]
-    paths = {_sop_instance_uid(path): path for path in find_files(ct_directory)}
+    stored = [_Stored(name=path.name, dataset=dcmread(path)) for path in _instances(result_directory)]
+    paths = {_sop_instance_uid(path): path for path in _instances(ct_directory)}
     sets, orphans = _sets(stored)
     problems = [_named(items[0].name, problem) for items in sets for problem in _check_set(items, paths)]
     if not sets:
@@ -66,6 +51,17 @@ class _Stored:
 
 def _named(name: str, problem: Problem) -> Problem:
     return Problem(code=problem.code, text=f"{name}: {problem.text}")
+
+
+def _instances(directory: Path) -> list[Path]:
+    """All DICOM files below a directory but directories of media (PS3.10 section 8.6), in order of paths."""
+    return [path for path in sorted(directory.rglob("*")) if path.is_file() and _is_instance(path)]
+
+
+def _is_instance(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(128)  # PS3.10 section 7.1
+        return file.read(4) == b"DICM" and path.name != "DICOMDIR"
 
 
 def _sop_instance_uid(path: Path) -> str:
@@ -133,14 +129,15 @@ def _orphan(item: _Stored) -> Problem:
 
 
 def _check_files(files: Sequence[Path], documents: Sequence[Dataset], *, needs_report: bool) -> tuple[Problem, ...]:
-    """Against the volume if the files are one series that makes a volume, else against their headers."""
-    series = read_headers(files)
-    eligibility = judge(series[0], _ANY) if len(series) == 1 else None
-    if eligibility is None or eligibility.grid is None:
-        source = [dcmread(path, stop_before_pixels=True) for path in files]
-        return check(source, documents, needs_report=needs_report)
-    headers = {path: dcmread(path, stop_before_pixels=True) for path in files}
-    source = [headers[item.path] for item in eligibility.slices]
-    frame_numbers = [item.frame for item in eligibility.slices if item.frame]
-    volume = load(eligibility.slices, eligibility.grid)
-    return check(source, documents, volume.volume_hu, frame_numbers, needs_report=needs_report)
+    """Against the pixels where there are nodules, which always lie on a volume; else against the headers."""
+    problems: tuple[Problem, ...] = ()
+    if any(kind_of(document) is Kind.NODULES for document in documents):
+        try:
+            ct = read_ct(files)
+        except UNDECODABLE as error:
+            text = f"The pixels of the CT cannot be read ({type(error).__name__}), so nothing is compared with them."
+            problems = (Problem(code="source.pixels", text=text),)
+        else:
+            return check(ct.headers, documents, ct.volume_hu, ct.frame_numbers, needs_report=needs_report)
+    headers = [dcmread(path, stop_before_pixels=True) for path in files]
+    return (*problems, *check(headers, documents, needs_report=needs_report))

@@ -97,6 +97,21 @@ def test_values_are_compared_with_the_pixels_on_disk(folders: Folders) -> None:
     assert {problem.code for problem in folders.check()} >= {"sr.values"}
 
 
+def test_pixels_that_cannot_be_read_are_told_and_the_rest_is_still_checked(folders: Folders) -> None:
+    path = sorted(folders.ct.iterdir())[3]
+    path.write_bytes(path.read_bytes()[:-100])
+    folders.documents["sr.dcm"].VerificationFlag = "VERIFIED"
+    folders.save()
+    assert [problem.code for problem in folders.check()] == ["source.pixels", "sr.document"]
+
+
+def test_whatever_else_lies_beside_them_is_left_out(folders: Folders) -> None:
+    for folder in (folders.ct, folders.result):
+        (folder / "notes.txt").write_text("no DICOM")
+        (folder / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    assert folders.check() == ()
+
+
 def test_a_seg_that_no_report_lists_is_told(folders: Folders) -> None:
     (folders.result / "sr.dcm").unlink()
     assert {problem.text for problem in folders.check()} == {
