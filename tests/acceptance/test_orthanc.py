@@ -1,7 +1,7 @@
 """Orthanc as the PACS: CT sent by DCMTK, the answer read back by DICOMweb and C-FIND.
 
 One node and one Orthanc for the whole module; four studies are sent, and the tests look at what came of them. Results
-go to it twice, by C-STORE and by STOW-RS, which must be as if they had gone once.
+go to it twice, every document by C-STORE and some again by STOW-RS, which must be as if they had gone once.
 """
 
 from __future__ import annotations
@@ -38,7 +38,16 @@ STUDIES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "too few slices": ([], {"balls": [BALL], "slices": 10}),
 }
 """Options of `storescu`, which proposes no compression by itself, and the CT."""
-SEG, SR = "SEG", "SR"
+PROFILE = ("full", "soft", "cad", "pdf", "structures")
+"""Every document that this detector gives rise to, which has no soft masks."""
+OF_ALL = {"sr", "cad", "captures", "pdf"}
+OF_NODULES = {"seg", "presentation", "structures"}
+ROLES = {
+    "plain": OF_ALL | OF_NODULES | {"lungs"},
+    "JPEG-LS": OF_ALL | OF_NODULES | {"lungs"},
+    "no nodule, JPEG 2000": OF_ALL | {"lungs"},
+    "too few slices": OF_ALL,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,21 +58,25 @@ class Answered:
     node: RunningNode
     pacs: Orthanc
 
-    def series(self, study: str) -> dict[str, str]:
-        """Series Instance UID by modality, as QIDO-RS says."""
-        found = json.loads(_got(f"{self.pacs.url}/dicom-web/studies/{uid(study)}/series"))
-        return {item["00080060"]["Value"][0]: item["0020000E"]["Value"][0] for item in found}
-
     def files(self, study: str) -> dict[str, bytes]:
-        """The instances that Orthanc holds, by modality, retrieved by WADO-RS."""
+        """The instances that Orthanc holds, by SOP Instance UID, retrieved by WADO-RS."""
         whole = _got(f"{self.pacs.url}/dicom-web/studies/{uid(study)}", 'multipart/related; type="application/dicom"')
-        parts = [part.partition(b"\r\n\r\n")[2] for part in whole.split(b"\r\n--") if b"DICM" in part]
-        return {str(dcmread(BytesIO(part)).Modality): part for part in parts}
+        boundary = whole.lstrip().split(b"\r\n", 1)[0]
+        parts = [part.partition(b"\r\n\r\n")[2] for part in whole.split(b"\r\n" + boundary) if b"DICM" in part]
+        return {str(dcmread(BytesIO(part)).SOPInstanceUID): part for part in parts}
 
-    def results(self, study: str) -> dict[str, Path]:
-        """The files of the result as the node stored them, by role."""
+    def results(self, study: str) -> list[tuple[str, str, Path]]:
+        """Role, SOP Instance UID and file of every document of the result as the node stored it."""
         (job,) = self.node.asked("study", "show", uid(study))["jobs"]
-        return {item["role"].upper(): self.node.config.data / item["file_key"] for item in job["results"]}
+        return [
+            (item["role"], item["sop_instance_uid"], self.node.config.data / item["file_key"])
+            for item in job["results"]
+        ]
+
+    def result(self, study: str, role: str) -> Path:
+        """The file of the only document of a role."""
+        (path,) = [path for of, _, path in self.results(study) if of == role]
+        return path
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +84,9 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answered]:
     folder = tmp_path_factory.mktemp("orthanc")
     with orthanc(folder / "pacs", DicomAlwaysAllowFind=True) as pacs:
         peer = pacs.peer
-        by_network = Destination(name=peer.name, ae_title=peer.ae_title, host=peer.host, port=peer.port)
+        by_network = Destination(
+            name=peer.name, ae_title=peer.ae_title, host=peer.host, port=peer.port, profile=PROFILE
+        )
         by_web = Destination(name="web", url=f"{pacs.url}/dicom-web")
         with running_node(folder / "node", destinations=[by_network, by_web]) as node:
             address = ["-aec", node.config.scp.ae_title, "127.0.0.1", str(node.config.scp.port)]
@@ -82,14 +97,9 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answered]:
             yield Answered(ct=folder / "ct", node=node, pacs=pacs)
 
 
-def test_every_study_is_answered_and_two_of_them_with_a_segmentation(answered: Answered) -> None:
-    modalities = {study: set(answered.series(study)) for study in STUDIES}
-    assert modalities == {
-        "plain": {SEG, SR},
-        "JPEG-LS": {SEG, SR},
-        "no nodule, JPEG 2000": {SR},
-        "too few slices": {SR},
-    }
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_study_is_answered_with_all_documents_that_have_something_to_say(answered: Answered, study: str) -> None:
+    assert {role for role, _, _ in answered.results(study)} == ROLES[study]
 
 
 def test_each_destination_has_a_state_of_its_own(answered: Answered) -> None:
@@ -110,9 +120,9 @@ def test_compressed_instances_are_kept_as_they_were_sent(answered: Answered) -> 
 @pytest.mark.parametrize("study", STUDIES)
 def test_what_is_read_back_is_what_the_node_stored(answered: Answered, study: str) -> None:
     back, results = answered.files(study), answered.results(study)
-    assert back.keys() == results.keys()
-    for role, path in results.items():
-        assert _content(back[role]) == _content(path.read_bytes())
+    assert back.keys() == {sop_instance_uid for _, sop_instance_uid, _ in results}
+    for role, sop_instance_uid, path in results:
+        assert _content(back[sop_instance_uid]) == _content(path.read_bytes()), role
 
 
 def test_the_same_findings_come_of_a_compressed_ct(answered: Answered) -> None:
@@ -123,9 +133,9 @@ def test_the_same_findings_come_of_a_compressed_ct(answered: Answered) -> None:
 
 
 def test_metadata_by_dicomweb_name_the_patient_and_the_frames(answered: Answered) -> None:
-    series = answered.series("plain")[SEG]
-    (found,) = json.loads(_got(f"{answered.pacs.url}/dicom-web/studies/{uid('plain')}/series/{series}/metadata"))
-    seg = dcmread(answered.results("plain")[SEG])
+    seg = dcmread(answered.result("plain", "seg"))
+    series = f"studies/{uid('plain')}/series/{seg.SeriesInstanceUID}"
+    (found,) = json.loads(_got(f"{answered.pacs.url}/dicom-web/{series}/metadata"))
     del found["7FE00010"]  # only says where the pixels are
     metadata = Dataset.from_json(found)
     assert metadata.PatientID == seg.PatientID
@@ -136,7 +146,7 @@ def test_metadata_by_dicomweb_name_the_patient_and_the_frames(answered: Answered
 
 def test_frames_by_dicomweb_are_the_masks(answered: Answered) -> None:
     """280 x 280 bits are whole bytes, so a frame is a slice of the pixel data (PS3.5 8.1.1)."""
-    seg = dcmread(answered.results("plain")[SEG])
+    seg = dcmread(answered.result("plain", "seg"))
     frame_bytes = seg.Rows * seg.Columns // 8
     place = f"studies/{seg.StudyInstanceUID}/series/{seg.SeriesInstanceUID}/instances/{seg.SOPInstanceUID}"
     for number in (1, int(seg.NumberOfFrames)):
@@ -158,8 +168,8 @@ def test_c_find_finds_segmentation_and_report(answered: Answered) -> None:
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_the_checks_find_nothing_in_what_is_read_back(answered: Answered, study: str, tmp_path: Path) -> None:
-    for modality, content in answered.files(study).items():
-        path = tmp_path / f"{modality}.dcm"
+    for sop_instance_uid, content in answered.files(study).items():
+        path = tmp_path / f"{sop_instance_uid}.dcm"
         path.write_bytes(content)
         validator = Path(sys.executable).with_name("dciodvfy")
         said = subprocess.run([validator, "-new", path], capture_output=True, text=True, check=False)
@@ -169,7 +179,7 @@ def test_the_checks_find_nothing_in_what_is_read_back(answered: Answered, study:
 
 
 def test_the_reports_say_no_nodule_and_not_analysed(answered: Answered) -> None:
-    texts = {study: _texts(dcmread(path)) for study in STUDIES for path in [answered.results(study)[SR]]}
+    texts = {study: _texts(dcmread(answered.result(study, "sr"))) for study in STUDIES}
     assert "No nodule found in the part of the lungs that was covered." in texts["no nodule, JPEG 2000"]
     assert not any(text.startswith("No nodule found") for text in texts["plain"])
     assert "Not analysed: the series has 10 slices, at least 20 are needed" in texts["too few slices"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import threading
 import urllib.request
@@ -15,6 +16,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from pacs_node.dicomweb import stow
+from pacs_node.dimse import scu
+from pacs_node.domain.document import DocumentRole
 from pacs_node.errors import (
     InstanceUnreadable,
     PeerRefused,
@@ -25,7 +28,8 @@ from pacs_node.errors import (
 )
 from pacs_node.report import compose
 from tests.support.peers import Orthanc, orthanc
-from tests.support.results import a_case, a_request, read_back
+from tests.support.requests import softened, superseding
+from tests.support.results import a_case, a_request, an_identity, options, read_back
 
 Handler = Callable[[BaseHTTPRequestHandler, bytes], None]
 
@@ -107,6 +111,24 @@ def test_orthanc_holds_what_was_stored_to_the_last_bit(web: Orthanc, files: list
     for path in files:
         ours = pydicom.dcmread(path)
         assert _held(target, ours) == ours
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("way", ["C-STORE", "STOW-RS"])
+def test_orthanc_holds_every_kind_of_document_to_the_last_bit(web: Orthanc, way: str, tmp_path: Path) -> None:
+    request = superseding(softened(a_request(a_case(), identity=an_identity(pipeline=way))), tmp_path)
+    composed = compose(dataclasses.replace(request, options=options(objects=frozenset(DocumentRole))))
+    assert {document.role for document in composed} == set(DocumentRole)
+    sent = read_back(composed)
+    paths = [tmp_path / f"{number}.dcm" for number in range(len(sent))]
+    for path, dataset in zip(paths, sent, strict=True):
+        dataset.save_as(path, enforce_file_format=True)
+    target = stow.Server(url=f"{web.url}/dicom-web/")
+    if way == "C-STORE":
+        scu.store(web.peer, paths, calling_ae_title="PULMONODE")
+    else:
+        stow.store(target, paths)
+    assert [dataset.SOPClassUID for dataset in sent if _held(target, dataset) != dataset] == []
 
 
 def _held(target: stow.Server, ours: Dataset) -> Dataset:
