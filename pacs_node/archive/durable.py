@@ -14,7 +14,7 @@ import secrets
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,7 @@ _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 
 
-@contextmanager
-def translated() -> Iterator[None]:
+def translated() -> AbstractContextManager[None]:
     """Turn errors of the file system into ours.
 
     Raises
@@ -36,12 +35,21 @@ def translated() -> Iterator[None]:
     StorageFull : no room on the device or in the quota
     StorageFailed : anything else
     """
-    try:
-        yield
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise failure_of(error) from error
+    return _TRANSLATION
+
+
+class _Translation:
+    """Has no state, and so is made once: several are entered for every instance."""
+
+    def __enter__(self) -> None:
+        """Nothing."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError) and not isinstance(error, FileExistsError):
+            raise failure_of(error) from error
+
+
+_TRANSLATION = _Translation()
 
 
 def failure_of(error: OSError) -> StorageFull | StorageFailed:

@@ -25,7 +25,6 @@ from pacs_node.archive import part10
 from pacs_node.archive.direct import DirectFile
 from pacs_node.archive.durable import (
     Workspace,
-    failure_of,
     locked,
     make_folder,
     make_folders,
@@ -230,10 +229,8 @@ class FileDraft:
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Append to the dataset; raises StorageFull or StorageFailed."""
-        try:  # many times for each instance, and cheaper than `translated`
+        with translated():
             self._file.write(chunk)
-        except OSError as error:
-            raise failure_of(error) from error
         self._hash.update(chunk)
 
     @contextmanager

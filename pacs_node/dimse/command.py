@@ -43,13 +43,13 @@ class CommandInvalid(Exception):
 def decode(encoded: bytes) -> dict[int, bytes]:
     """Values by element number; raises CommandInvalid."""
     elements: dict[int, bytes] = {}
-    at = 0
-    while at < len(encoded):
-        if at + 8 > len(encoded):
+    at, end = 0, len(encoded)
+    while at < end:
+        if at + 8 > end:
             raise CommandInvalid
         group, element, length = _HEAD.unpack_from(encoded, at)
         at += 8 + length
-        if group or at > len(encoded):
+        if group or at > end:
             raise CommandInvalid
         elements[element] = encoded[at - length : at]
     return elements

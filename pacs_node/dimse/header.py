@@ -115,7 +115,7 @@ def _inflated(dataset: bytes | memoryview, transfer_syntax_uid: str) -> bytes | 
 
 def _found(walk: _Walk, syntax: _Syntax) -> dict[str, str]:
     found: dict[str, str] = {}
-    while walk.at < len(walk.bytes) and len(found) < len(_WANTED):
+    while walk.at < walk.end and len(found) < len(_WANTED):
         tag, vr, length = walk.element(syntax)
         if tag > _LAST:
             break
@@ -131,11 +131,11 @@ def _found(walk: _Walk, syntax: _Syntax) -> dict[str, str]:
 class _Walk:
     """A place in the encoded dataset."""
 
-    __slots__ = ("at", "bytes", "left")
+    __slots__ = ("at", "bytes", "end", "left")
 
     def __init__(self, encoded: bytes | memoryview) -> None:
         self.bytes = encoded
-        self.at = 0
+        self.at, self.end = 0, len(encoded)
         self.left = MOST_ELEMENTS
 
     def element(self, syntax: _Syntax) -> tuple[tuple[int, int], bytes, int]:
@@ -158,7 +158,7 @@ class _Walk:
     def skip(self, length: int) -> None:
         """Move on over a value."""
         self.at += length
-        if self.at > len(self.bytes):
+        if self.at > self.end:
             raise InstanceUnreadable("the dataset is cut short")
 
     def text(self, length: int) -> str:

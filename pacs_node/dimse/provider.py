@@ -257,12 +257,12 @@ class _Provider(DULServiceProvider):  # type: ignore[misc]
     def _is_pdu_taken(self) -> bool:
         """Take the PDUs that have arrived; wait for more if there is nothing else to do. True if one was complete."""
         connection = self.socket.socket
-        if connection is None or not self.event_queue.empty():
+        if connection is None or self.event_queue.queue:
             return False
         while self._posted and self.state_machine.current_state == _ESTABLISHED:
             for pdu in self._posted.popleft():
                 self.socket.send(pdu)
-        if self.assoc.dimse.msg_queue.qsize() > _MOST_WAITING:
+        if len(self.assoc.dimse.msg_queue.queue) > _MOST_WAITING:
             self._alarm.wait_for(None, TURN_S)
             return False
         if self.state_machine.current_state == _AWAITING_CLOSE:
