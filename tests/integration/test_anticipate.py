@@ -19,7 +19,7 @@ from pacs_node.node import Node
 from pacs_node.steps import yielding
 from pacs_node.steps.anticipate import anticipate_study
 from pacs_node.steps.identity import ahead_key
-from pacs_node.steps.plan import foreseen
+from pacs_node.steps.plan import foreseen, plan_study
 from pacs_node.steps.sweep import sweep, waiting
 from tests.support.series import Ball, a_chest_series
 from tests.support.steps import (
@@ -157,16 +157,18 @@ def test_it_gives_way_to_another_study(node: Node, clock: Clock, small_chest: li
     assert [event["outcome"] for event in said] == ["gave way"]
 
 
-def test_it_does_not_give_way_to_its_own_plan(node: Node, clock: Clock, small_chest: list[Path]) -> None:
+def test_it_does_not_give_way_to_its_own_plan_and_job(node: Node, clock: Clock, small_chest: list[Path]) -> None:
     _begun(node, clock, small_chest)
 
     def settle() -> None:
         clock.forward(QUIET_S)
-        sweep(node)
+        for call in sweep(node):
+            plan_study(node, StudyId(call.row_id))
 
     with logged("study_anticipated") as said:
         anticipate_study(_watched(node, settle)[0], StudyId(1))
     assert [event["outcome"] for event in said] == ["found"]
+    assert [job.state for job in all_jobs(node)] == [JobState.QUEUED]
 
 
 def test_an_analysis_waits_for_what_is_about_to_be_found(node: Node, clock: Clock, small_chest: list[Path]) -> None:
