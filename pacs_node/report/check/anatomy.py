@@ -6,8 +6,10 @@ Called from `check`.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +19,7 @@ from pacs_node.report.check.problem import Problem
 
 Hu = NDArray[np.int16]
 Points = NDArray[np.int64]
-Segment = tuple[tuple[int, Points], ...]
-Move = Callable[[Segment], Segment]
-Score = Callable[[Hu, Segment], float]
-"""How much a segment stands out, in HU; what lies outside the volume does not count."""
-
+Bools = NDArray[np.bool_]
 _MARGIN_HU, _LEAST_MARGIN_HU = 150.0, 40.0
 """How much better another place must be for one nodule, less (with the root of their number) for several. None of 819
 LUNA16 nodules under their readers' masks gains as much by 1 or 2 slices of 1, 2 or 3 mm, or by reversal."""
@@ -31,6 +29,38 @@ their masks one slice off, 72 % gain more at 3 mm (40 % of those over 2 ml, for 
 26 % at 2 mm and 5 % at 1 mm, where a slice is less than what readers differ by."""
 _RING_PIXELS = 3
 _AIR_HU, _TISSUE_HU = -1000, 200
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outline:
+    """The pixels of a segment on a slice of this shape, the same wherever along the slices they are held to the CT."""
+
+    points: Points
+    shape: tuple[int, ...]
+
+    def moved(self, points: Points) -> Outline:
+        """Others in place of them."""
+        return Outline(points=points, shape=self.shape)
+
+    @functools.cached_property
+    def pixels(self) -> frozenset[tuple[int, int]]:
+        """Row and column of each."""
+        return frozenset((int(row), int(column)) for row, column in self.points)
+
+    @functools.cached_property
+    def window(self) -> tuple[tuple[slice, slice], Bools, Bools]:
+        """Rows and columns of a box around them, and what of it lies inside of them and in the ring around."""
+        low = np.maximum(self.points.min(axis=0) - _RING_PIXELS, 0)
+        high = np.minimum(self.points.max(axis=0) + _RING_PIXELS + 1, self.shape)
+        inside = np.zeros(high - low, bool)
+        inside[tuple((self.points - low).T)] = True
+        return (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))), inside, _grown(inside) & ~inside
+
+
+Segment = tuple[tuple[int, Outline], ...]
+Move = Callable[[Segment], Segment]
+Score = Callable[[Hu, Segment], float]
+"""How much a segment stands out, in HU; what lies outside the volume does not count."""
 
 
 def anatomy_problems(frames: Sequence[Frame], source: Source, volume_hu: Hu) -> Iterator[Problem]:
@@ -66,12 +96,13 @@ def _told(name: str, here_hu: float, there_hu: float, number: int, margin_hu: fl
 
 
 def _segments(frames: Sequence[Frame], source: Source, points_of: Callable[[Frame, Source], Points]) -> list[Segment]:
-    planes: dict[int, list[tuple[int, Points]]] = {}
+    planes: dict[int, list[tuple[int, Outline]]] = {}
     for frame in frames:
         place = source.slice_at(frame.position_lps)
         points = points_of(frame, source)
         if place is not None and len(points):
-            planes.setdefault(frame.segment, []).append((place.index, points))
+            outline = Outline(points=points, shape=(source.rows, source.columns))
+            planes.setdefault(frame.segment, []).append((place.index, outline))
     return [tuple(sorted(segment, key=lambda plane: plane[0])) for segment in planes.values()]
 
 
@@ -80,10 +111,10 @@ def _moves(source: Source) -> dict[str, Move]:
     moves = _steps(1, 2)
     moves["with the order of slices turned around"] = lambda segment: tuple((last - k, at) for k, at in segment)
     moves["with the frames of each nodule turned around"] = _reversed
-    moves["with rows turned around"] = lambda segment: tuple((k, (rows, 0) - at * (1, -1)) for k, at in segment)
-    moves["with columns turned around"] = lambda segment: tuple((k, (0, columns) - at * (-1, 1)) for k, at in segment)
+    moves["with rows turned around"] = _redrawn(lambda points: (rows, 0) - points * (1, -1))
+    moves["with columns turned around"] = _redrawn(lambda points: (0, columns) - points * (-1, 1))
     if rows == columns:
-        moves["with rows and columns exchanged"] = lambda segment: tuple((k, at[:, ::-1]) for k, at in segment)
+        moves["with rows and columns exchanged"] = _redrawn(lambda points: points[:, ::-1])
     return moves
 
 
@@ -93,6 +124,10 @@ def _steps(*numbers: int) -> dict[str, Move]:
 
 def _shifted(step: int) -> Move:
     return lambda segment: tuple((k + step, at) for k, at in segment)
+
+
+def _redrawn(other: Callable[[Points], Points]) -> Move:
+    return lambda segment: tuple((k, at.moved(other(at.points))) for k, at in segment)
 
 
 def _reversed(segment: Segment) -> Segment:
@@ -107,13 +142,12 @@ def _contrast_hu(volume_hu: Hu, segment: Segment) -> float:
     """Mean HU inside minus mean HU of the ring around, slice by slice."""
     inside: list[Hu] = []
     around: list[Hu] = []
-    for k, points in segment:
+    for k, outline in segment:
         if 0 <= k < len(volume_hu):
-            corner, mask = _window(points, volume_hu.shape[1:])
-            values = volume_hu[k, corner[0] : corner[0] + mask.shape[0], corner[1] : corner[1] + mask.shape[1]]
-            values = values.clip(_AIR_HU, _TISSUE_HU)
-            inside.append(values[mask])
-            around.append(values[_grown(mask) & ~mask])
+            box, pixels, ring = outline.window
+            values = volume_hu[k][box].clip(_AIR_HU, _TISSUE_HU)
+            inside.append(values[pixels])
+            around.append(values[ring])
     if not inside or not sum(values.size for values in around):
         return 0.0
     return float(np.concatenate(inside).mean() - np.concatenate(around).mean())
@@ -122,26 +156,18 @@ def _contrast_hu(volume_hu: Hu, segment: Segment) -> float:
 def _surface_step_hu(volume_hu: Hu, segment: Segment) -> float:
     """Mean over the upper and lower surfaces of: HU of the last voxel inside minus HU of the first one outside."""
     last = len(volume_hu) - 1
-    planes = {k: {(int(row), int(column)) for row, column in points} for k, points in segment}
+    planes = {k: outline.pixels for k, outline in segment}
     steps: list[Hu] = []
     for k, inside in planes.items():
         for neighbour in (k - 1, k + 1):
-            rim = np.asarray(sorted(inside - planes.get(neighbour, set())), np.int64).reshape(-1, 2)
+            rim = np.asarray(sorted(inside - planes.get(neighbour, frozenset())), np.int64).reshape(-1, 2)
             if 0 <= k <= last and 0 <= neighbour <= last:
                 pair = volume_hu[[[k], [neighbour]], rim[:, 0], rim[:, 1]].clip(_AIR_HU, _TISSUE_HU)
                 steps.append(pair[0] - pair[1])
     return float(np.concatenate(steps).mean()) if sum(step.size for step in steps) else 0.0
 
 
-def _window(points: Points, shape: tuple[int, ...]) -> tuple[tuple[int, int], NDArray[np.bool_]]:
-    low = np.maximum(points.min(axis=0) - _RING_PIXELS, 0)
-    high = np.minimum(points.max(axis=0) + _RING_PIXELS + 1, shape)
-    mask = np.zeros(high - low, bool)
-    mask[tuple((points - low).T)] = True
-    return (int(low[0]), int(low[1])), mask
-
-
-def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _grown(mask: Bools) -> Bools:
     grown = mask.copy()
     for _ in range(_RING_PIXELS):
         wider = grown.copy()

@@ -27,7 +27,7 @@ from pacs_node.report.check.segments import segment_problems
 from pacs_node.report.check.series import series_problems
 from pacs_node.report.check.soft import soft_problems
 from pacs_node.report.check.structures import structure_problems
-from pacs_node.report.check.tree import read_tree
+from pacs_node.report.check.tree import Node, read_tree
 from pacs_node.report.check.values import value_problems
 
 _EXAMINE: dict[Kind, tuple[str, Callable[[Dataset, Examined], Iterable[Problem]]]] = {
@@ -70,15 +70,16 @@ def check(
         by_kind[kind_of(document)].append(document)
     geometry = _geometry(source, frame_numbers)
     segs = [_decoded(seg, geometry) for kind in (Kind.NODULES, Kind.LUNGS) for seg in by_kind[kind]]
-    examined = _examined(source, documents, by_kind, segs, geometry)
+    trees = [read_tree(report) for report in by_kind[Kind.REPORT]]
+    examined = _examined(source, documents, trees, segs, geometry)
     problems = [*guarded("text.charset", _name_problems, documents, source[0])]
     problems += series_problems(by_kind, needs_report=needs_report)
     for document in documents:
         problems += _common_problems(document, source[0])
-    for report in by_kind[Kind.REPORT]:
-        problems += _report_problems(report, source, by_kind[Kind.NODULES])
+    for tree in trees:
+        problems += _report_problems(tree, source, by_kind[Kind.NODULES])
     for seg in segs:
-        problems += _seg_problems(seg, examined, by_kind[Kind.REPORT], volume_hu)
+        problems += _seg_problems(seg, examined, trees, volume_hu)
     problems += _other_problems(by_kind, examined)
     return tuple(dict.fromkeys(problems))
 
@@ -113,12 +114,11 @@ def _decoded(seg: Dataset, geometry: Source | None) -> _Decoded:
 def _examined(
     source: Sequence[Dataset],
     documents: Sequence[Dataset],
-    by_kind: Mapping[Kind, Sequence[Dataset]],
+    trees: Sequence[Node],
     segs: Sequence[_Decoded],
     geometry: Source | None,
 ) -> Examined:
-    reports = [read_tree(report) for report in by_kind[Kind.REPORT][:1]]
-    says_none = bool(reports) and not by_kind[Kind.NODULES] and not groups_of(reports[0])
+    says_none = bool(trees) and not any(seg.is_nodules for seg in segs) and not groups_of(trees[0])
     segments: tuple[Segment, ...] | None = () if says_none else None
     for seg in segs:
         if seg.is_nodules and seg.frames is not None and geometry is not None:
@@ -128,7 +128,7 @@ def _examined(
         documents=documents,
         source=geometry,
         segments=segments,
-        report=reports[0] if reports else None,
+        report=trees[0] if trees else None,
     )
 
 
@@ -146,33 +146,33 @@ def _common_problems(document: Dataset, header: Dataset) -> Iterator[Problem]:
 
 
 def _seg_problems(
-    decoded: _Decoded, examined: Examined, reports: Sequence[Dataset], volume_hu: Hu | None
+    decoded: _Decoded, examined: Examined, trees: Sequence[Node], volume_hu: Hu | None
 ) -> Iterator[Problem]:
     seg, source, headers = decoded.seg, examined.source, examined.headers
     yield from guarded("image.lossy", lossy_problems, seg, headers)
     if decoded.frames is None or source is None:
-        yield from _unreadable(decoded, reports)
+        yield from _unreadable(decoded, trees)
         return
     yield from guarded("seg.geometry", geometry_problems, seg, source, headers)
     yield from guarded("seg.references", reference_problems, seg, source, headers)
     yield from guarded("seg.segments", segment_problems, seg, decoded.frames)
     if decoded.is_nodules:
-        for report in reports:
-            yield from guarded("sr.values", value_problems, read_tree(report), seg, decoded.frames, source, volume_hu)
+        for tree in trees:
+            yield from guarded("sr.values", value_problems, tree, seg, decoded.frames, source, volume_hu)
         if volume_hu is not None:
             yield from guarded("seg.on_anatomy", anatomy_problems, decoded.frames, source, volume_hu)
 
 
-def _unreadable(decoded: _Decoded, reports: Sequence[Dataset]) -> Iterator[Problem]:
+def _unreadable(decoded: _Decoded, trees: Sequence[Node]) -> Iterator[Problem]:
     """A SEG without readable frames, and reports whose values nobody can therefore measure again."""
     text = "The frames cannot be read, do not have the number stated, or the series has no geometry."
     yield Problem(code="seg.geometry", text=text)
-    if decoded.is_nodules and any(groups_of(read_tree(report)) for report in reports):
+    if decoded.is_nodules and any(groups_of(tree) for tree in trees):
         yield Problem(code="sr.values", text="The values cannot be compared with the segments.")
 
 
-def _report_problems(report: Dataset, headers: Sequence[Dataset], nodules: Sequence[Dataset]) -> Iterator[Problem]:
-    root = read_tree(report)
+def _report_problems(root: Node, headers: Sequence[Dataset], nodules: Sequence[Dataset]) -> Iterator[Problem]:
+    report = root.item
     segments = [segment for seg in nodules for segment in seg.get("SegmentSequence", ())]
     yield from guarded("sr.document", document_problems, report, root)
     yield from guarded("sr.evidence", evidence_problems, report, root, [*headers, *nodules])

@@ -58,7 +58,8 @@ def charset_problems(document: Dataset, header: Dataset) -> Iterator[Problem]:
         yield _charset("The character set is neither that of the source nor UTF-8.")
     encodings = convert_encodings(document.get("SpecificCharacterSet"))
     known = {text for _, text in _texts(header)}
-    strange = {keyword for keyword, text in _texts(document) if text not in known and not _fits(text, encodings)}
+    written = set(_texts(document))  # codes say the same again and again
+    strange = {keyword for keyword, text in written if text not in known and not _fits(text, encodings)}
     for keyword in sorted(strange):
         yield _charset(f"{keyword} does not fit the declared character set.")
 
@@ -89,9 +90,13 @@ def _raw(dataset: Dataset, keyword: str) -> bytes | None:
 
 
 def _texts(dataset: Dataset) -> Iterator[tuple[str, str]]:
-    for element in dataset.iterall():
-        if element.VR in _TEXT_VRS and element.value:
-            yield element.keyword, str(element.value)
+    pending = [dataset]
+    while pending:
+        for element in pending.pop():
+            if element.VR == "SQ":
+                pending.extend(element.value or ())
+            elif element.VR in _TEXT_VRS and element.value:
+                yield element.keyword, str(element.value)
 
 
 def _fits(text: str, encodings: list[str]) -> bool:
