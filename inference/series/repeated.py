@@ -8,14 +8,18 @@ All others, and the first of each kind, go the slow way. Called from `inference.
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from pydicom.charset import default_encoding
 from pydicom.datadict import tag_for_keyword
+from pydicom.filereader import read_sequence
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, VR
 
+from inference.series.attributes import BROKEN_SEQUENCE
 from inference.series.codec import PLUGINS
 from inference.series.files import EXPLICIT_LITTLE_ENDIAN, MAGIC, META_START, PREAMBLE_BYTES, is_deflated
 from inference.series.head import FRAGMENTED, PIXEL_DATA, UNDEFINED_LENGTH, PixelExtent, sequence_end
@@ -131,8 +135,8 @@ class PlainHeads:
             end = None
         if end is None:
             return len(content) + 1
-        if tag in self._tags or tag in META or (length == UNDEFINED_LENGTH and not tag >> 16 & 1):
-            taken.common.append(content[at:end])  # a parser has to go through a sequence to find its end
+        if tag in self._tags or tag in META:
+            taken.common.append(content[at:end])
         return end
 
     def _sequence_end(self, content: bytes, at: int, tag: int, length: int) -> int | None:
@@ -140,6 +144,8 @@ class PlainHeads:
         if known is not None and content.startswith(known, at):
             return at + len(known)
         end = sequence_end(content, at + 12, length)
+        if end is not None and length == UNDEFINED_LENGTH and not _is_parsed(content[at + 12 : end]):
+            return None
         if end is not None:
             remember(self._sequences, tag, content[at:end], MOST_SEQUENCES)
         return end
@@ -162,6 +168,18 @@ class PlainHeads:
             return (tag, 8 + length, _VALUE) if vr == OWN[tag] else _ODD
         is_read = tag in self._tags or (tag in META and tag not in UNREAD_META)
         return tag, 8 + length, _ALL if is_read else _NOTHING
+
+
+def _is_parsed(items: bytes) -> bool:
+    """Whether a parser finds the same end of a sequence without length; it may not where what is inside is broken."""
+    file = io.BytesIO(items)
+    try:
+        read_sequence(
+            file, is_implicit_VR=False, is_little_endian=True, bytelength=UNDEFINED_LENGTH, encoding=default_encoding
+        )
+    except BROKEN_SEQUENCE:
+        return False
+    return file.tell() == len(items)
 
 
 def remember(known: dict[Key, Value], key: Key, value: Value, most: int) -> None:

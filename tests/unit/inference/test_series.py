@@ -252,6 +252,15 @@ class TestBrokenFiles:
         with pytest.raises(SeriesUnreadable):
             loaded(eligibility)
 
+    def test_a_frame_beyond_those_that_the_header_counts(self, tmp_path: Path) -> None:
+        eligibility = judged(a_series(tmp_path, slices=4, enhanced=True))
+        slices = tuple(
+            dataclasses.replace(item, pixels=item.pixels and dataclasses.replace(item.pixels, frames=3))
+            for item in eligibility.slices
+        )
+        with pytest.raises(SeriesUnreadable, match="fewer frames"):
+            loaded(dataclasses.replace(eligibility, slices=slices))
+
     def test_a_deflated_file_that_is_broken(self, tmp_path: Path) -> None:
         paths = a_series(tmp_path, slices=3, transfer_syntax=DeflatedExplicitVRLittleEndian)
         assert "deflated" in self.failure(paths, lambda path: path.write_bytes(path.read_bytes()[:400] + b"\xff" * 400))
