@@ -237,6 +237,11 @@ def test_errors_of_the_disk_are_full_or_failed(number: int, expected: type[Excep
         raise OSError(number, os.strerror(number))
 
 
+def test_a_name_that_is_taken_is_no_failure_of_the_disk() -> None:
+    with pytest.raises(FileExistsError), translated():
+        raise FileExistsError(errno.EEXIST, "taken")
+
+
 def test_drafts_of_dead_processes_are_removed_and_those_of_live_ones_are_not(tmp_path: Path) -> None:
     dead = tmp_path / "incoming" / "4711-abcdef"
     dead.mkdir(parents=True)
