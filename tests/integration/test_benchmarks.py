@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.uid import JPEGLSLossless
 
-from tests.benchmarks import capacity, growth, load, receive, report, send, whole
+from tests.benchmarks import capacity, growth, load, lungs, receive, report, send, whole
 from tests.benchmarks.capacity import Stage
 from tests.benchmarks.goals import Goal, table
 from tests.support.detectors import ball_repository
-from tests.support.series import Ball, a_chest_series
+from tests.support.series import Ball, a_chest_series, chest_hu
+from tests.support.volumes import a_grid, a_volume
 
 pytestmark = pytest.mark.services
 
@@ -53,6 +55,22 @@ def test_a_whole_node_is_measured_from_the_last_slice_to_the_pacs(tmp_path: Path
     assert rate.per_hour > 0
     assert rate.most_mb > 50
     assert len(whole.latency(paths, quiet_s=1.0, rounds=1, models=models)) == 1
+
+
+def test_decoding_is_measured_on_one_core_and_on_all() -> None:
+    taken = load.measure_decoding(JPEGLSLossless, slices=4, rounds=2)
+    assert {name: len(seconds) for name, seconds in taken.items()} == {"one": 2, "all": 2}
+
+
+def test_the_plain_mask_of_the_lungs_is_like_ours_and_its_time_is_taken() -> None:
+    ours_s, plain_s, dice = lungs.measure(a_volume(chest_hu(), a_grid((30, 150, 150), (2.5, 2.0, 2.0))))
+    assert dice > 0.98
+    assert ours_s > 0
+    assert plain_s > 0
+
+
+def test_without_real_cts_no_mask_is_measured(tmp_path: Path) -> None:
+    assert lungs.real_volumes(tmp_path / "none") == {}
 
 
 def test_a_ratio_is_that_of_the_same_round() -> None:
