@@ -19,10 +19,12 @@ from pacs_node.report.segmentation import nodule_segmentation
 from tests.support.results import (
     A_MODEL,
     COMPOSED_AT,
+    NODULES,
     SERIES_UID,
     STUDY_UID,
     WITH_LUNGS,
     Case,
+    Pear,
     a_case,
     a_grid,
     a_refusal,
@@ -346,6 +348,19 @@ def test_the_type_by_attenuation_is_coded(attenuation: Attenuation, expected: li
         if item.ValueType == "CODE"
     ]
     assert [pair for pair in coded if pair[0] in ("C41144", "C3672")] == expected
+
+
+def test_both_groups_of_a_finding_name_its_side_or_none() -> None:
+    """Right, left and none, in one report: groups share what they have alike."""
+    case = a_case((*NODULES, Pear(centre_kji=(20.0, 14.0, 40.0), diameter_mm=6.0)))
+    findings = (*case.result.findings[:2], dataclasses.replace(case.result.findings[2], laterality=None))
+    report = compose(a_request(case, result=dataclasses.replace(case.result, findings=findings)))[-1].dataset
+    sites = [
+        next(item for item in group.ContentSequence if item.ConceptNameCodeSequence[0].CodeValue == "363698007")
+        for group in _groups(report)
+    ]
+    sides = [[item.ConceptCodeSequence[0].CodeMeaning for item in site.get("ContentSequence", ())] for site in sites]
+    assert sides == [["Right"], ["Right"], ["Left"], ["Left"], [], []]
 
 
 def test_a_group_names_its_segment_and_after_it_every_slice_of_the_nodule(
