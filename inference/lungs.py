@@ -1,8 +1,8 @@
 """Where the lungs are: a mask on the grid of the CT, and which side is which.
 
 Air inside the body, without airways and bowel gas, closed so that nodules on the pleura and vessels at the hilum are
-inside. All of it happens on blocks of about 2 mm, where noise of sharp kernels is gone and the work is small.
-Called from `inference.pipeline`.
+inside. All of it happens on blocks of about 2 mm, where noise of sharp kernels is gone and the work is small; only the
+surface is decided voxel by voxel, where air meets tissue. Called from `inference.pipeline`.
 """
 
 from __future__ import annotations
@@ -90,13 +90,15 @@ def find_lungs(volume: Volume) -> Lungs:
     closed = np.zeros_like(lungs)
     for side in (lungs & (x_mm < midline_mm), lungs & (x_mm >= midline_mm)):
         _add_closed(closed, side, grid)
-    return Lungs(mask_kji=_on_ct(closed, grid, volume.grid), midline_mm=midline_mm)
+    mask = _on_ct(closed, grid, volume.grid)
+    _follow_surface(mask, _surface(lungs, closed, air), volume.volume_hu, _block_steps(volume.grid))
+    return Lungs(mask_kji=mask, midline_mm=midline_mm)
 
 
 def _blocks(volume: Volume) -> tuple[HuArray, Grid]:
     """Mean HU of blocks of about 2.5 mm, with their grid."""
     spacing, shape = volume.grid.spacing_mm, volume.grid.shape_kji
-    steps = [max(1, min(count, round(BLOCK_MM / mm))) for mm, count in zip(spacing, shape, strict=True)]
+    steps = _block_steps(volume.grid)
     counts = [count // step for count, step in zip(shape, steps, strict=True)]
     total = np.zeros(counts, np.int32)
     for k, plane in enumerate(total):  # slab by slab: what it reads stays in the cache, a third of the time
@@ -112,6 +114,11 @@ def _blocks(volume: Volume) -> tuple[HuArray, Grid]:
         directions=volume.grid.directions,
     )
     return (total // int(np.prod(steps))).astype(np.int16), grid
+
+
+def _block_steps(ct: Grid) -> list[int]:
+    """Voxels in a block along (k, j, i)."""
+    return [max(1, min(count, round(BLOCK_MM / mm))) for mm, count in zip(ct.spacing_mm, ct.shape_kji, strict=True)]
 
 
 def _outside(air: BoolArray) -> BoolArray:
@@ -203,3 +210,35 @@ def _on_ct(mask: BoolArray, grid: Grid, ct: Grid) -> BoolArray:
     smooth = resample(mask.astype(np.uint8) * np.uint8(200), grid, target)
     result[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = smooth >= 100
     return result
+
+
+def _surface(lungs: BoolArray, closed: BoolArray, air: BoolArray) -> BoolArray:
+    """Blocks through which the surface of the mask runs where it is that of the lungs and not that of the closing.
+
+    They are the outermost blocks of the lungs, and those of tissue next to the lungs, which hold some air, too.
+    """
+    inner = lungs & ndimage.binary_dilation(~closed)
+    outer = ~closed & ~air & ndimage.binary_dilation(lungs)
+    return np.asarray(inner | outer, bool)
+
+
+def _follow_surface(mask: BoolArray, surface: BoolArray, volume_hu: HuArray, steps: list[int]) -> None:
+    """Decide by its own HU whether a voxel in a block of the surface is in the mask, but for the ends of the mask.
+
+    It takes a tenth of the time of the mask, and halves what differs from a mask that is made of voxels throughout. The
+    ends stay: where the detector's windows lie depends on them, and so, a little, what it finds.
+    """
+    ends = [count * step for count, step in zip(surface.shape, steps, strict=True)]  # what is behind is in no block
+    inside = [slice(part.start, min(part.stop, end)) for part, end in zip(_inside_ends(mask), ends, strict=True)]
+    for k in np.flatnonzero(surface.any(axis=(1, 2))):
+        is_surface = surface[k].repeat(steps[1], axis=0).repeat(steps[2], axis=1)
+        part = (slice(max(inside[0].start, k * steps[0]), min(inside[0].stop, (k + 1) * steps[0])), *inside[1:])
+        np.copyto(mask[part], volume_hu[part] < AIR_HU, where=is_surface[inside[1], inside[2]])
+
+
+def _inside_ends(mask: BoolArray) -> tuple[slice, slice, slice]:
+    """The box between the first and the last plane that hold some of the mask, along each axis."""
+    plane = np.logical_or.reduce(mask, axis=0)
+    lines = [np.asarray(part.any(axis=axis)) for part, axis in ((mask, (1, 2)), (plane, 1), (plane, 0))]
+    k, j, i = (slice(int(line.argmax()) + 1, len(line) - 1 - int(line[::-1].argmax())) for line in lines)
+    return k, j, i

@@ -120,6 +120,14 @@ def test_one_lung_is_enough_and_keeps_its_side(side: int) -> None:
     assert lungs.laterality((65.0 * side, 0.0, 0.0)) == (Laterality.LEFT if side > 0 else Laterality.RIGHT)
 
 
+@pytest.mark.parametrize("spacing_mm", [(2.5, 0.7, 0.7), (1.0, 0.8, 0.8), (4.25, 1.0, 1.0)])
+def test_the_surface_of_the_mask_is_that_of_the_lungs_voxel_by_voxel(spacing_mm: tuple[float, float, float]) -> None:
+    """Of blocks alone 1.6 to 2.7 % of it would be wrong."""
+    volume = a_volume(chest_hu(), a_grid((round(60 / spacing_mm[0]), 320, 380), spacing_mm))
+    is_lung = volume.volume_hu == -850
+    assert (find_lungs(volume).mask_kji != is_lung).sum() < 0.012 * is_lung.sum()
+
+
 @pytest.mark.parametrize("diameter_mm", [6.0, 12.0, 20.0])
 def test_the_mask_reaches_nodules_on_the_pleura(diameter_mm: float) -> None:
     centre = (110.0 - diameter_mm / 4, 0.0, 0.0)  # the lung ends at x = 110
