@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 from pacs_node.domain.document import DocumentRole
 from pacs_node.report.cad import chest_cad_report
 from pacs_node.report.captures import captures
+from pacs_node.report.encoding import file_bytes
 from pacs_node.report.presentation import presentation_states
 from pacs_node.report.printed import printed_report
 from pacs_node.report.rejection import rejection_note
@@ -103,6 +104,7 @@ def _document(role: DocumentRole, dataset: Dataset, number: int) -> Document:
     return Document(
         role=role,
         dataset=dataset,
+        content=file_bytes(dataset),
         sop_class_uid=str(dataset.SOPClassUID),
         sop_instance_uid=str(dataset.SOPInstanceUID),
         number=number,

@@ -3,7 +3,7 @@
 pydicom looks for ambiguous VRs in all that lies below an item when it comes to that item, so once for every level, and
 takes a new buffer and converts the character sets for every element. Here one buffer takes everything, and lengths are
 filled in after. Values are written by pydicom's own functions, and whatever is not plainly of our own making, such as
-what a scanner wrote, by pydicom altogether. Called from `stored`.
+what a scanner wrote, by pydicom altogether. Called from `composing`.
 
 References
 ----------

@@ -76,11 +76,13 @@ class Document:
 
     Parameters
     ----------
+    content : the dataset as a file, written once: what is checked is what is stored
     number : from 1 among the documents of the same role
     """
 
     role: DocumentRole
     dataset: Dataset
+    content: bytes
     sop_class_uid: str
     sop_instance_uid: str
     number: int = 1

@@ -1,4 +1,4 @@
-"""Datasets from files and to bytes. The steps hand them through without looking inside."""
+"""Datasets from files and from bytes. The steps hand them through without looking inside."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from pydicom.errors import InvalidDicomError
 from inference.errors import SeriesUnreadable
 from inference.series import SliceHeader, read_head
 from pacs_node.errors import InstanceUnreadable
-from pacs_node.report.encoding import file_bytes
-from pacs_node.report.request import Document
 
 UNREADABLE = (InvalidDicomError, OSError, ValueError, KeyError, EOFError, RecursionError)
 
@@ -47,11 +45,6 @@ def read_document(path: Path) -> Dataset:
         return pydicom.dcmread(path)
     except UNREADABLE as error:
         raise InstanceUnreadable from error
-
-
-def encoded(document: Document) -> bytes:
-    """The document as a DICOM file."""
-    return file_bytes(document.dataset)
 
 
 def decoded(content: bytes) -> Dataset:

@@ -189,7 +189,7 @@ def _request(what: Composition) -> report.ReportRequest:
 
 def _checked(request: report.ReportRequest) -> tuple[report.Document, ...]:
     documents = report.compose(request)
-    sent = [stored.decoded(stored.encoded(document)) for document in documents]  # what leaves, not what was meant
+    sent = [stored.decoded(document.content) for document in documents]  # what leaves, not what was meant
     volume_hu = None if request.volume is None else request.volume.volume_hu
     problems = check.check(request.source, sent, volume_hu=volume_hu, frame_numbers=request.frame_numbers)
     if problems:
@@ -236,7 +236,7 @@ def _composition(node: Node, inputs: _Inputs) -> Composition:
 
 def _kept(node: Node, job: records.Job, document: report.Document) -> records.StoredResult:
     name = hashlib.sha256(document.sop_instance_uid.encode()).hexdigest()[:16]  # another instance, another file
-    key = node.files.store_result(f"job-{job.id}-{document.role}-{name}.dcm", stored.encoded(document))
+    key = node.files.store_result(f"job-{job.id}-{document.role}-{name}.dcm", document.content)
     return records.StoredResult(
         role=document.role,
         sop_class_uid=document.sop_class_uid,

@@ -22,7 +22,7 @@ from pacs_node.config import Report
 from pacs_node.domain.document import SrClass
 from pacs_node.domain.rule import Reason
 from pacs_node.domain.shipment import DEFAULT_PROFILE, shipment
-from pacs_node.report import MANY_FRAMES, Document, ResultIdentity, overlay, stored
+from pacs_node.report import MANY_FRAMES, Document, ResultIdentity, overlay
 from pacs_node.steps.analyse import analysed, loaded
 from pacs_node.steps.compose import Composition, composed
 
@@ -81,7 +81,7 @@ def analyse_series(
     files = []
     for document in documents:
         path = out / (f"{document.role}.dcm" if document.number == 1 else f"{document.role}-{document.number}.dcm")
-        path.write_bytes(stored.encoded(document))
+        path.write_bytes(document.content)
         files.append(path)
     if result is not None:
         files += pictures(paths, pipeline, result, out)

@@ -27,7 +27,6 @@ from pacs_node import report
 from pacs_node.config import Report
 from pacs_node.domain.document import SrClass
 from pacs_node.domain.shipment import DEFAULT_PROFILE, shipment
-from pacs_node.report import stored
 from pacs_node.steps.analyse import analysed
 from pacs_node.steps.compose import Composition, composed
 from pacs_node.steps.offline import pipeline_named
@@ -145,7 +144,7 @@ def assert_answered(scene: Scene, pipeline: Pipeline) -> None:
         composition(scene, pipeline, result), shipment(DEFAULT_PROFILE, SrClass.COMPREHENSIVE_3D, ()).parts
     )
     assert [document.role for document in documents] == ["seg", "sr"]
-    said = stored.encoded(documents[-1])
+    said = documents[-1].content
     for use in pipeline.uses:
         assert f"{use.name} version {use.version} ({use.role}), SHA-256 {use.sha256}".encode() in said
 

@@ -101,14 +101,12 @@ def _run(paths: list[Path], pipeline: Pipeline, predictor: Predictor, stages: St
         composed_at=datetime(2026, 1, 1, tzinfo=UTC),
         result=result,
     )
-    with stages.timed("compose SEG and SR"):
+    with stages.timed("compose and encode SEG and SR"):
         documents = report.compose(request)
     with stages.timed("check SEG and SR"):
-        problems = check.check(source, [d.dataset for d in documents], volume_hu=volume.volume_hu)
+        sent = [stored.decoded(document.content) for document in documents]
+        problems = check.check(source, sent, volume_hu=volume.volume_hu)
     assert problems == ()
-    with stages.timed("encode SEG and SR"):
-        for document in documents:
-            stored.encoded(document)
     return len(verdict.slices), len(result.findings)
 
 
