@@ -154,12 +154,14 @@ class TritonPredictor:
         return _probability(said["probability"], volume_hu.shape)
 
     def _can_search(self) -> bool:
-        """Whether the server has the model that searches; asked once."""
+        """Whether the server has the model that searches; asked until there is an answer."""
         if self._searches is None:
             try:
-                self._asked(lambda: self._client.get_model_config(SEARCH, client_timeout=self._deadline_s))
+                self._client.get_model_config(SEARCH, client_timeout=self._deadline_s)
                 self._searches = True
-            except (ModelNotFound, InputRefused):
+            except InferenceServerException as refusal:
+                if error_of(str(refusal.status()), refusal.message() or "").retryable:
+                    return False  # what ails the server, the windows will meet, too
                 self._searches = False
         return self._searches
 
