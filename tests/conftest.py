@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pacs_node import log
 from tests.support.services import postgresql_database, rabbitmq_host, redis_database
@@ -28,6 +29,10 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 REAL_DATA = Path(__file__).parents[1] / "../shared/data"
 
 log.STRICT = True
+
+# How long an example takes says nothing on a busy machine.
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.hookimpl(trylast=True)
