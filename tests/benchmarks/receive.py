@@ -259,8 +259,8 @@ def _template() -> Dataset:
 
 
 def _uid(tag: str, number: int) -> str:
-    """Always of the same length."""
-    return f"1.2.826.0.1.88.{tag}.{10000 + number}"
+    """Always of the same length, as its bytes take the place of another one's."""
+    return f"1.2.826.0.1.88.1{tag:0>7}.{10000 + number}"
 
 
 @contextmanager

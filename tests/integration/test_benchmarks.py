@@ -27,6 +27,11 @@ def test_receivers_are_measured_in_turn(tmp_path: Path, sending: receive.Sending
         assert name in receive.table(seconds)
 
 
+def test_many_senders_are_measured(tmp_path: Path) -> None:
+    only = {receive.NODE: receive.FROM_STORESCU[receive.NODE]}
+    assert len(receive.measure(tmp_path, only, counts=(11,), instances=11, rounds=1)[receive.NODE, 11]) == 1
+
+
 def test_senders_are_measured_in_turn() -> None:
     assert {name: len(taken) for name, taken in send.measure(instances=2, rounds=2).items()} == {
         "node": 2,
