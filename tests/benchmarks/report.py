@@ -50,7 +50,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         title, seconds = study.measure(Path(folder))
     per_s = dict(curves["concurrent senders"]["received, instances/s"])
-    cpu, gpu = costs(seconds, per_s=max(per_s.values()))
+    wall_s = {stage: wall for stage, (wall, _) in seconds.items()}
+    cpu, gpu = costs(wall_s, per_s=max(per_s.values()))
     plans = {}
     for site, studies in capacity.SITES.items():
         print(f"a {site} ...", file=sys.stderr, flush=True)
