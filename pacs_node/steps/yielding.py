@@ -20,6 +20,8 @@ from pacs_node.steps.lease import is_of_this_machine
 LOOK_S = 0.5
 """How often it looks."""
 PAUSE_S = 0.1
+LONGEST_PAUSE_S = 300.0
+"""Then it gives way after all: the time of its step runs on while it waits, and to run out of it would be a strike."""
 
 
 class GivesWay(Exception):
@@ -44,6 +46,7 @@ def to_stat(node: Node, job: records.Job) -> Progress | None:
     """
 
     def look() -> None:
+        until_s = time.monotonic() + LONGEST_PAUSE_S
         while True:
             with node.database.transaction() as tx:
                 stat = urgency.stat(tx, node.now())
@@ -51,6 +54,8 @@ def to_stat(node: Node, job: records.Job) -> Progress | None:
                 raise GivesWay
             if not stat.is_waiting and not any(map(is_of_this_machine, stat.holders)):
                 return
+            if time.monotonic() >= until_s:
+                raise GivesWay
             time.sleep(PAUSE_S)
 
     return None if job.is_stat else _at_times(look)

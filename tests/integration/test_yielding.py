@@ -123,6 +123,13 @@ def test_it_waits_for_a_stat_job_that_has_a_worker_on_this_machine(planned: Node
     assert _state(planned)[0] is JobState.ANALYSED
 
 
+def test_it_gives_way_before_waiting_takes_the_time_of_its_step(planned: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yielding, "LONGEST_PAUSE_S", 0.3)
+    _begun(planned, _queued(planned), new_holder())
+    assert analyse_job(planned, ROUTINE)
+    assert _state(planned) == (JobState.QUEUED, 0)
+
+
 def test_it_goes_on_beside_a_stat_job_on_another_machine(planned: Node) -> None:
     _begun(planned, _queued(planned), "another-machine/1.1/1.1/0")
     analyse_job(planned, ROUTINE)
