@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool3d
 
-from training.networks.blocks import Decoder, Encoder
+from training.networks.blocks import Decoder, Encoder, Norm
 
 CLASSES = ("benign", "malignant", "non-nodule")
 STRIDES = (1, 2, 4, 8, 16)
@@ -32,12 +32,14 @@ class JnscConfig:
     convolutions : 3x3x3 convolutions at each of the five levels (decoder levels use those of their encoder level)
     dropout : of whole channels
     bins : cells per axis that a candidate's crop is pooled to, per level (paper 4, section II-B)
+    norm : "instance" as in the paper, or "batch" for a network that sees a whole CT in one pass
     """
 
     width: int
     convolutions: tuple[int, int, int, int, int]
     dropout: float
     bins: tuple[int, int, int, int, int] = (2, 2, 1, 1, 1)
+    norm: Norm = "instance"
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -79,12 +81,13 @@ class Jnsc(nn.Module):
     def __init__(self, config: JnscConfig) -> None:
         super().__init__()
         self.config = config
-        widths, counts, dropout = config.widths, config.convolutions, config.dropout
+        widths, counts, dropout, norm = config.widths, config.convolutions, config.dropout, config.norm
         self.encoders = nn.ModuleList(
-            Encoder(1 if k == 0 else widths[k - 1], widths[k], counts[k], down=k > 0, dropout=dropout) for k in range(5)
+            Encoder(1 if k == 0 else widths[k - 1], widths[k], counts[k], down=k > 0, dropout=dropout, norm=norm)
+            for k in range(5)
         )
         self.decoders = nn.ModuleList(
-            Decoder(widths[k + 1], widths[k], counts[k], dropout=dropout) for k in reversed(range(4))
+            Decoder(widths[k + 1], widths[k], counts[k], dropout=dropout, norm=norm) for k in reversed(range(4))
         )
         self.output = nn.Conv3d(widths[0], 1, 1)
         self.taps = nn.ModuleList(nn.Conv3d(width, width, 1) for width in widths)

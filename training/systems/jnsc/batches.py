@@ -6,7 +6,7 @@ Shape suffixes: B batch, K J I space; 1 = one channel.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -18,6 +18,9 @@ from training.systems.jnsc.inputs import normalised
 
 WARM_UP = 50
 """Steps in which the learning rate rises."""
+
+WIDE = 96
+"""Voxels: enough surroundings for most of what reaches a voxel, at the cost of four windows of 64."""
 
 Schedule = Literal["cosine", "steps"]
 
@@ -32,6 +35,8 @@ class Stretch:
     classify : train the head too, jointly
     mine : first collect false findings of the network on the scans
     epoch : steps after which pseudo-labels move, where there are any; 0 = they stay as they are
+    is_settled : BatchNorm keeps its statistics and is trained as it is served
+    wide_every : each so many steps one window of `WIDE` voxels per axis takes the place of the others; 0 = none does
     """
 
     steps: int
@@ -40,6 +45,8 @@ class Stretch:
     classify: bool = False
     mine: bool = False
     epoch: int = 0
+    is_settled: bool = False
+    wide_every: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +65,12 @@ class WindowBatch:
         return WindowBatch(volume_B1KJI=self.volume_B1KJI[rank::world], target_BKJI=self.target_BKJI[rank::world])
 
 
-def drawn(bank: Bank, mixture: Mixture, stretch: Stretch, rng: np.random.Generator) -> WindowBatch:
-    """A batch from the bank."""
-    windows = [draw(bank, mixture, stretch.size, rng) for _ in range(stretch.batch)]
+def drawn(bank: Bank, mixture: Mixture, stretch: Stretch, step: int, rng: np.random.Generator) -> WindowBatch:
+    """A batch from the bank for a step of a stretch. Patches of 50 mm are too small for a wide window."""
+    if stretch.wide_every and step % stretch.wide_every == 0:
+        windows = [draw(bank, replace(mixture, patch=0.0, reflected_background=0.0), WIDE, rng)]
+    else:
+        windows = [draw(bank, mixture, stretch.size, rng) for _ in range(stretch.batch)]
     return WindowBatch(
         volume_B1KJI=normalised(np.stack([window.volume_hu for window in windows])[:, None]),
         target_BKJI=torch.from_numpy(np.stack([window.target for window in windows])),

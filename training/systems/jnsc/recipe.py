@@ -24,6 +24,7 @@ from training.data.splits import guard
 from training.data.targets import NOTHING
 from training.evaluation.outcome import Outcome
 from training.losses.jnsc import SOME_NODULE, Weights, class_loss, dice_loss, loss_weights, voxel_loss
+from training.networks.blocks import settled
 from training.networks.jnsc import Jnsc, JnscConfig, JnscHead, features_from_maps
 from training.served import Served
 from training.sources import Sources
@@ -137,7 +138,7 @@ class JnscRecipe:
         def batch(step: int, memory: Memory) -> WindowBatch:
             rng = np.random.default_rng([self.settings.seed, first + step])
             hard, marginal = memory.get("hard", {}), codes_of(marginals())
-            return drawn(replace(bank(), hard=hard, marginal=marginal), self.mixture, stretch, rng)
+            return drawn(replace(bank(), hard=hard, marginal=marginal), self.mixture, stretch, step, rng)
 
         def enter(model: Modules, memory: Memory) -> None:
             if stretch.mine:
@@ -148,6 +149,8 @@ class JnscRecipe:
             def of_marginal(logits_N3: Tensor, labels_N: Tensor) -> Losses:
                 return marginal_terms(logits_N3, labels_N, marginals(), memory, self.pseudo) if self.pseudo else {}
 
+            if stretch.is_settled:
+                settled(model)
             return self._losses(model, batch, of_marginal if stretch.classify else None)
 
         def after_epoch(model: Modules, memory: Memory) -> None:
