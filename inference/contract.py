@@ -43,6 +43,9 @@ class Detection:
     nms_mm : of two candidates closer than this the weaker one goes
     minimum_diameter_mm : smaller ones are dropped
     operating_score : candidates below it are not reported
+    is_one_pass : the network judges a voxel alike in windows of any size: a window may be longer than `roi_kji` along
+        each axis, by whole steps of the coarsest feature map, and each voxel is asked once; else windows of just that
+        size overlap, and their answers are averaged
     """
 
     roi_kji: Shape
@@ -51,6 +54,7 @@ class Detection:
     nms_mm: float
     minimum_diameter_mm: float
     operating_score: float
+    is_one_pass: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +143,20 @@ class Contract:
     label_rule: str = ""
     trained_on: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     evaluation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_one_pass(self) -> bool:
+        """Whether a question may be longer than the tensors below say: see `Detection`."""
+        return self.detection is not None and self.detection.is_one_pass
+
+    @property
+    def step(self) -> int:
+        """By how many voxels a question to a one-pass detector may grow: the stride of its coarsest map."""
+        return max((stride for _, stride, _ in self.features), default=1)
+
+    def open_shape(self, spec: TensorSpec) -> tuple[int | None, ...]:
+        """A tensor's shape with None for each axis that may be longer in a question."""
+        return (spec.shape[0], *(None for _ in spec.shape[1:])) if self.is_one_pass else spec.shape
 
     def to_json(self) -> str:
         """The text of `contract.json`."""

@@ -36,14 +36,14 @@ class OnnxPredictor:
     ) -> dict[str, FloatTensor]:
         """Run a batch, as `Predictor.infer` says; the model is loaded on first use, and its hash checked."""
         contract = self._models.contract(model, version)
-        batch = check_request(contract, inputs, outputs)
+        extent = check_request(contract, inputs, outputs)
         try:
             answer = self._engine(contract).run(inputs, outputs)
         except PredictorBroken as error:
             raise PredictorBroken(f"{model} version {version} failed: {error}") from error
         for tensor in answer.values():
             tensor.setflags(write=False)  # as they come from Triton
-        check_answer(contract, batch, outputs, answer)
+        check_answer(contract, extent, outputs, answer)
         return answer
 
     def _engine(self, contract: Contract) -> Engine:

@@ -7,6 +7,7 @@ call the checks, so that both refuse the same things with the same errors.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -65,38 +66,69 @@ class Searcher(Protocol):
         ...
 
 
-def check_request(contract: Contract, inputs: Mapping[str, FloatTensor], outputs: Sequence[str]) -> int:
-    """Refuse what the contract does not allow.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """How large a question is.
 
-    Returns
-    -------
-    the batch size
+    Parameters
+    ----------
+    batch : cases
+    window_kji, roi_kji : of a one-pass detector, the window in the question and the one in its contract; else None
+    """
+
+    batch: int
+    window_kji: Shape | None = None
+    roi_kji: Shape | None = None
+
+    def shape(self, spec: TensorSpec) -> tuple[int, ...]:
+        """Of a tensor, batch axis first: its axes grow as the window does."""
+        if self.window_kji is None or self.roi_kji is None:
+            return (self.batch, *spec.shape)
+        axes = zip(spec.shape[1:], self.window_kji, self.roi_kji, strict=True)
+        return (self.batch, spec.shape[0], *(length * asked // roi for length, asked, roi in axes))
+
+
+def check_request(contract: Contract, inputs: Mapping[str, FloatTensor], outputs: Sequence[str]) -> Extent:
+    """Refuse what the contract does not allow.
 
     Raises
     ------
     InputRefused : a name, a shape or a type is another than in the contract, or the batch sizes differ
     """
     what = f"{contract.model} version {contract.version}"
-    shapes = {spec.name: spec.shape for spec in contract.inputs}
-    if set(inputs) != set(shapes):
-        raise InputRefused(f"{what} takes {sorted(shapes)}, not {sorted(inputs)}")
+    names = {spec.name for spec in contract.inputs}
+    if set(inputs) != names:
+        raise InputRefused(f"{what} takes {sorted(names)}, not {sorted(inputs)}")
     unknown = set(outputs) - {spec.name for spec in contract.outputs}
     if unknown or not outputs:
         raise InputRefused(f"{what} has no output {sorted(unknown)}" if unknown else f"{what}: no output is asked for")
-    batch = next(iter(inputs.values())).shape[:1]
-    for name, tensor in inputs.items():
-        if tensor.dtype != np.float32 or tensor.shape != (*batch, *shapes[name]) or not all(batch):
-            raise InputRefused(f"{what} takes {name} as float32 (batch, *{shapes[name]}), not {_described(tensor)}")
-    return int(batch[0])
+    extent = _extent(contract, inputs[contract.inputs[0].name].shape)
+    for spec in contract.inputs:
+        tensor = inputs[spec.name]
+        if tensor.dtype != np.float32 or tensor.shape != extent.shape(spec) or not extent.batch:
+            expected = f"(batch, *{spec.shape}){' or longer' if contract.is_one_pass else ''}"
+            raise InputRefused(f"{what} takes {spec.name} as float32 {expected}, not {_described(tensor)}")
+    return extent
 
 
-def check_answer(contract: Contract, batch: int, outputs: Sequence[str], answer: Mapping[str, FloatTensor]) -> None:
+def _extent(contract: Contract, shape: tuple[int, ...]) -> Extent:
+    """What a question must be that begins with a tensor of this shape."""
+    batch = shape[0] if shape else 0
+    detection = contract.detection
+    if detection is None or not detection.is_one_pass or len(shape) != len(contract.inputs[0].shape) + 1:
+        return Extent(batch=batch)
+    lengths = zip(shape[2:], detection.roi_kji, strict=True)
+    k, j, i = (roi + max(0, length - roi) // contract.step * contract.step for length, roi in lengths)
+    return Extent(batch=batch, window_kji=(k, j, i), roi_kji=detection.roi_kji)
+
+
+def check_answer(contract: Contract, extent: Extent, outputs: Sequence[str], answer: Mapping[str, FloatTensor]) -> None:
     """Refuse an answer that is not what was asked for.
 
     Parameters
     ----------
     contract : of the model that answered
-    batch : size of the batch that was sent
+    extent : of the question
     outputs : names that were asked for
     answer : what came back
 
@@ -107,10 +139,10 @@ def check_answer(contract: Contract, batch: int, outputs: Sequence[str], answer:
     what = f"{contract.model} version {contract.version}"
     if set(answer) != set(outputs):
         raise ModelOutputInvalid(f"{what} answered {sorted(answer)} instead of {sorted(outputs)}")
-    shapes = {spec.name: spec.shape for spec in contract.outputs}
+    shapes = {spec.name: extent.shape(spec) for spec in contract.outputs}
     for name, tensor in answer.items():
-        if tensor.dtype != np.float32 or tensor.shape != (batch, *shapes[name]):
-            raise ModelOutputInvalid(f"{what} answered {name} as {_described(tensor)}, not {(batch, *shapes[name])}")
+        if tensor.dtype != np.float32 or tensor.shape != shapes[name]:
+            raise ModelOutputInvalid(f"{what} answered {name} as {_described(tensor)}, not {shapes[name]}")
         if not np.isfinite(tensor).all():
             raise ModelOutputInvalid(f"{what} answered {name} with a value that is not finite")
 

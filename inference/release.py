@@ -221,11 +221,12 @@ def _faults_of_graph(member: Member) -> Iterator[str]:
             yield f"the file has the {kind}s {sorted(found)}, the contract {sorted(spec.name for spec in specs)}"
             continue
         for spec in specs:
-            if not _fits(found[spec.name], spec.shape):
-                yield f"{kind} {spec.name} is {list(found[spec.name])} in the file, not {[None, *spec.shape]}"
+            shape = contract.open_shape(spec)
+            if not _fits(found[spec.name], shape):
+                yield f"{kind} {spec.name} is {list(found[spec.name])} in the file, not {[None, *shape]}"
 
 
-def _fits(found: Sequence[int | None], shape: Sequence[int]) -> bool:
+def _fits(found: Sequence[int | None], shape: Sequence[int | None]) -> bool:
     """Whether a tensor of the file (None = of any length) has an open batch axis and then this shape."""
     batch, *rest = found or (0,)
     return batch is None and len(rest) == len(shape) and all(a in (None, b) for a, b in zip(rest, shape, strict=True))

@@ -1,4 +1,4 @@
-"""The detector's probability, from no more windows than can change a finding. Pure.
+"""The detector's probability: in one pass, or from no more windows than can change a finding. Pure.
 
 A candidate counts from the operating score on. Once some windows have seen little in a voxel, its mean cannot reach
 that score any more, whatever the other windows would say; a window that holds only such voxels is not asked. What
@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from inference.contract import Detection
 from inference.geometry import Shape
+from inference.parts import probability_of_parts
 from inference.predictor import FloatTensor
 from inference.tiling import Window, batches, window
 
@@ -41,16 +42,21 @@ def probability(
     *,
     batch: int = BATCH,
 ) -> FloatTensor:
-    """Mean of the windows that cover a voxel, as in paper 4, section II; 0 where none was asked.
+    """What the detector says of each voxel.
+
+    Of a one-pass detector see `inference.parts`; of others it is the mean of the windows that cover a voxel, as in
+    paper 4, section II, and 0 where none was asked.
 
     Parameters
     ----------
     values_kji : what the windows are cut from
     starts : first voxels of all windows
     ask : from windows of shape (B, 1, k, j, i) to their probabilities of shape (B, k, j, i)
-    tell : told the share of the windows that is done with, 0..1
+    tell : told the share that is done with, 0..1
     batch : windows per question
     """
+    if detection.is_one_pass:
+        return probability_of_parts(values_kji, ask, tell)
     mean = _Mean(values_kji.shape, starts, detection)
     asked: set[Shape] = set()
 

@@ -103,8 +103,10 @@ def golden_cases(served: Sequence[Served], real: Real) -> Goldens:
 def onnx_of(served: Served) -> bytes:
     """A model as one ONNX file with the names of its contract and a dynamic batch, large weights in half their room."""
     contract = served.contract
-    batch = torch.export.Dim("batch", min=1, max=served.maximum_batch)
     examples = tuple(torch.zeros(2, *spec.shape) for spec in contract.inputs)
+    axes = {0: torch.export.Dim("batch", min=1, max=served.maximum_batch)}
+    if contract.is_one_pass:
+        axes |= {axis: contract.step * torch.export.Dim(f"steps_{axis}", min=2) for axis in (2, 3, 4)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecated internals
         program = torch.onnx.export(
@@ -115,7 +117,7 @@ def onnx_of(served: Served) -> bytes:
             opset_version=OPSET,
             input_names=[spec.name for spec in contract.inputs],
             output_names=[spec.name for spec in contract.outputs],
-            dynamic_shapes={"inputs": tuple({0: batch} for _ in examples)},
+            dynamic_shapes={"inputs": tuple(axes for _ in examples)},
             verbose=False,
         )
         assert program is not None  # it is None for the older exporter only

@@ -16,6 +16,9 @@ from inference.errors import ContractInvalid, VersionsIncompatible
 MARK = "# The lines above are yours to tune; those below are written by `pulmonode model`."
 SHA256_KEY = "artifact_sha256_{version}"
 
+Shapes = dict[str, tuple[int | None, ...]]
+"""By the name of a tensor, without the batch axis; None = any length."""
+
 _LARGEST_BATCH = {"dense-detector": 16}
 _LARGEST_BATCH_OF_OTHERS = 64
 # The one form of version_policy that is written here. Anything else is refused rather than half understood: Triton's
@@ -40,8 +43,8 @@ def configuration(contracts: Sequence[Contract], present: str | None) -> str:
     lines = [
         _upper(contracts[-1]) if present is None else present.partition(MARK)[0].rstrip("\n"),
         MARK,
-        _tensors("input", [contract.inputs for contract in contracts], contracts[0].model),
-        _tensors("output", [contract.outputs for contract in contracts], contracts[0].model),
+        _tensors("input", [_shapes(contract, contract.inputs) for contract in contracts], contracts[0].model),
+        _tensors("output", [_shapes(contract, contract.outputs) for contract in contracts], contracts[0].model),
         f"version_policy: {{ specific: {{ versions: {[contract.version for contract in contracts]} }} }}",
         *(_parameter(SHA256_KEY.format(version=c.version), c.sha256) for c in contracts),
     ]
@@ -67,9 +70,12 @@ def _upper(contract: Contract) -> str:
     return "\n".join(lines)
 
 
-def _tensors(kind: str, versions: Sequence[Sequence[TensorSpec]], model: str) -> str:
+def _shapes(contract: Contract, specs: Sequence[TensorSpec]) -> Shapes:
+    return {spec.name: contract.open_shape(spec) for spec in specs}
+
+
+def _tensors(kind: str, shapes: Sequence[Shapes], model: str) -> str:
     """The tensors that all versions have. Where they differ in length, any is allowed: the client checks it."""
-    shapes = [{spec.name: spec.shape for spec in specs} for specs in versions]
     rows = []
     for name, shape in shapes[-1].items():
         for other in shapes:
@@ -77,12 +83,13 @@ def _tensors(kind: str, versions: Sequence[Sequence[TensorSpec]], model: str) ->
                 raise VersionsIncompatible(
                     f"the versions of {model} that are to be served together have other {kind}s: {_described(shapes)}"
                 )
-        dims = [n if all(other[name][axis] == n for other in shapes) else -1 for axis, n in enumerate(shape)]
+        lengths = zip(*(other[name] for other in shapes), strict=True)
+        dims = [same.pop() or -1 if len(same := set(axis)) == 1 else -1 for axis in lengths]
         rows.append(f'  {{ name: "{name}" data_type: TYPE_FP32 dims: {dims} }}')
     return f"{kind} [\n" + ",\n".join(rows) + "\n]"
 
 
-def _described(shapes: Sequence[dict[str, tuple[int, ...]]]) -> str:
+def _described(shapes: Sequence[Shapes]) -> str:
     return " and ".join(", ".join(f"{name} {list(shape)}" for name, shape in each.items()) for each in shapes)
 
 

@@ -32,7 +32,7 @@ from inference.errors import (
     PredictorBroken,
 )
 from inference.geometry import Shape
-from inference.predictor import FloatTensor, check_answer, check_request, zeros
+from inference.predictor import Extent, FloatTensor, check_answer, check_request, zeros
 from inference.registry import SHA256_KEY, ModelRepository
 from inference.triton.failures import error_of, pause_s
 from inference.volume import HuArray
@@ -231,14 +231,14 @@ class TritonPredictor:
     def _checked(
         self, contract: Contract, inputs: Mapping[str, FloatTensor], outputs: Sequence[str], deadline_s: float
     ) -> dict[str, FloatTensor]:
-        batch = check_request(contract, inputs, outputs)
-        _check_size(contract, batch, outputs)
+        extent = check_request(contract, inputs, outputs)
+        _check_size(contract, extent, outputs)
         self._vouch(contract, deadline_s)
         before = self._answered.get((contract.model, contract.version), 0)
         answer = self._asked(lambda: self._infer(contract, inputs, outputs, deadline_s))
         if self._is_embedded:
             self._see_it_in_step(contract, before, deadline_s)
-        check_answer(contract, batch, outputs, answer)
+        check_answer(contract, extent, outputs, answer)
         return answer
 
     def _infer(
@@ -309,11 +309,11 @@ class TritonPredictor:
         return error, pause_s(error, attempt, self._retries.attempts, self._retries.draw())
 
 
-def _check_size(contract: Contract, batch: int, outputs: Sequence[str]) -> None:
+def _check_size(contract: Contract, extent: Extent, outputs: Sequence[str]) -> None:
     for specs in (contract.inputs, [spec for spec in contract.outputs if spec.name in outputs]):
-        size = batch * sum(4 * math.prod(spec.shape) for spec in specs)
+        size = sum(4 * math.prod(extent.shape(spec)) for spec in specs)
         if size > LARGEST_MESSAGE_BYTES:
-            raise InputRefused(f"a batch of {batch} for {contract.model} makes a message of {size / 1e9:.1f} GB")
+            raise InputRefused(f"a batch of {extent.batch} for {contract.model} makes a message of {size / 1e9:.1f} GB")
 
 
 def _sent(name: str, tensor: NDArray[Any], kind: str = "FP32") -> Any:

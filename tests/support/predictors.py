@@ -148,12 +148,12 @@ class FakePredictor:
         self, model: str, version: int, inputs: Mapping[str, FloatTensor], outputs: Sequence[str]
     ) -> dict[str, FloatTensor]:
         contract = self._contracts[model, version]
-        batch = check_request(contract, inputs, outputs)
+        extent = check_request(contract, inputs, outputs)
         self.asked.append((model, dict(inputs), tuple(outputs)))
         answer = {name: self._answer(contract, inputs, name) for name in outputs}
         for tensor in answer.values():
             tensor.setflags(write=False)
-        check_answer(contract, batch, outputs, answer)
+        check_answer(contract, extent, outputs, answer)
         return answer
 
     def _answer(self, contract: Contract, inputs: Mapping[str, FloatTensor], name: str) -> FloatTensor:

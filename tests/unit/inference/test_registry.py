@@ -5,6 +5,7 @@ What happens if power is cut between two writes is in `test_registry_cut_off`.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from inference.contract import Contract, TensorSpec
 from inference.errors import ContractInvalid, ModelNotFound, RepositoryUnwritable, VersionsIncompatible
 from inference.registry import Member, ModelRepository, System
 from tests.support.models import a_contract
+from tests.support.predictors import DETECTION, a_detector
 
 SHA256_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 """FIPS 180-2, appendix B.1"""
@@ -154,6 +156,16 @@ def test_what_an_administrator_tuned_stays(repository: ModelRepository) -> None:
 def test_where_versions_differ_in_length_any_length_is_allowed(repository: ModelRepository) -> None:
     repository.publish(*a_pair(b"third", inputs=a_tensor(2, 7)))
     assert '{ name: "x" data_type: TYPE_FP32 dims: [2, -1] }' in (repository.path / "fine/config.pbtxt").read_text()
+
+
+def test_a_one_pass_detector_is_served_in_any_length(tmp_path: Path) -> None:
+    repository = ModelRepository(tmp_path)
+    repository.publish(Member(contract=a_detector(), artefact=b"windows"))
+    config = tmp_path / "fake/config.pbtxt"
+    assert '{ name: "v2" data_type: TYPE_FP32 dims: [1, 32, 32, 32] }' in config.read_text()
+    one_pass = dataclasses.replace(DETECTION, is_one_pass=True)
+    repository.publish(Member(contract=a_detector(detection=one_pass), artefact=b"one pass"))
+    assert config.read_text().count("dims: [1, -1, -1, -1]") == 4
 
 
 @pytest.mark.parametrize("tensors", [a_tensor(2, 3, 1), a_tensor(2, 3, name="y")], ids=["an axis more", "a name"])

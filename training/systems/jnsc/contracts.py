@@ -5,6 +5,8 @@ Called from `training.systems.jnsc.recipe`. What a model was trained on and how 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from inference.contract import Contract, Detection, Intensity, SeriesLimits, TensorSpec
 from training.networks.jnsc import CLASSES, STRIDES, Jnsc, JnscHead
 
@@ -58,7 +60,7 @@ def dense_contract(network: Jnsc) -> Contract:
         roles=("detection", "segmentation"),
         spacing_mm=(1.0, 1.0, 1.0),
         intensity=INTENSITY,
-        detection=DETECTION,
+        detection=replace(DETECTION, is_one_pass=network.config.norm == "batch"),
         limits=LIMITS,
         features=tuple(zip(names, STRIDES, network.config.bins, strict=True)),
         head="jnsc_head",

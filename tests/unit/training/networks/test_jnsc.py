@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
+from torch import nn
 
 from tests.support.torch_networks import multiply_accumulates, parameters
+from training.networks.blocks import Norm, settled
 from training.networks.jnsc import Jnsc, JnscHead, features_from_maps, jnsc_paper, jnsc_reduced, jnsc_tiny
 
 
@@ -61,3 +65,34 @@ def test_a_box_of_one_voxel_still_has_features() -> None:
     maps = [torch.full((1, 64 // q, 64 // q, 64 // q), float(q)) for q in (1, 2, 4, 8, 16)]
     features = features_from_maps(maps, ((63, 64),) * 3, 1, (2, 2, 1, 1, 1))
     assert features.tolist() == pytest.approx([1.0] * 8 + [2.0] * 8 + [4.0, 8.0, 16.0, 0.1])
+
+
+def a_trained(norm: Norm) -> Jnsc:
+    """A network that has seen something, in evaluation mode."""
+    torch.manual_seed(0)
+    network = Jnsc(dataclasses.replace(jnsc_tiny(), norm=norm))
+    with torch.no_grad():
+        network(torch.randn(2, 1, 32, 32, 32))
+    return network.eval()
+
+
+@pytest.mark.parametrize(("norm", "alike"), [("batch", True), ("instance", False)])
+def test_with_batch_norm_a_voxel_is_judged_alike_whatever_else_the_window_holds(norm: Norm, alike: bool) -> None:
+    """Two windows that differ in their last layers of voxels only: what is far from them is the same to the first."""
+    first = torch.randn(1, 1, 224, 16, 16)
+    second = first.clone()
+    second[:, :, 208:] += 5.0
+    network = a_trained(norm)
+    with torch.no_grad():
+        one, other = (network(window)[0][:, :, :64] for window in (first, second))
+    assert torch.allclose(one, other, atol=1e-6) is alike
+
+
+def test_a_settled_network_keeps_its_statistics_and_still_learns() -> None:
+    network = a_trained("batch").train()
+    settled(network)
+    before = {name: value.clone() for name, value in network.state_dict().items() if "running" in name}
+    network(torch.randn(1, 1, 32, 32, 32))[0].sum().backward()
+    assert before and all(torch.equal(network.state_dict()[name], value) for name, value in before.items())
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm3d)]
+    assert all(norm.weight.grad is not None for norm in norms[: len(norms) - 1])

@@ -1,0 +1,74 @@
+"""The detector's probability from one pass: the CT in a few large parts, each with its surroundings. Pure.
+
+For networks that judge a voxel alike in windows of any size (`inference.contract.Detection.is_one_pass`): every voxel
+is asked once and not in eight windows. Parts are there for the memory only; what a network sees beyond the margin of a
+part changes its answers by less than bfloat16 does (`deploy/docs/performance.md`). Called from `inference.search`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from inference.geometry import Shape
+from inference.predictor import FloatTensor
+
+LARGEST = 4_000_000
+"""Voxels of a part without its margin; with it, each takes the network 160 bytes, or 100 in bfloat16."""
+
+MARGIN = 16
+"""Voxels around a part that are asked, too, and not used."""
+
+STEP = 32
+"""Voxels; the lengths of parts are multiples of it as far as those of the CT are."""
+
+Span = tuple[int, int]
+Part = tuple[Span, Span, Span]
+
+
+def probability_of_parts(
+    values_kji: FloatTensor, ask: Callable[[FloatTensor], FloatTensor], tell: Callable[[float], None]
+) -> FloatTensor:
+    """What the network says of each voxel.
+
+    Parameters
+    ----------
+    values_kji : along each axis as long as the network takes
+    ask : from windows of shape (1, 1, k, j, i) to their probabilities of shape (1, k, j, i)
+    tell : told the share of the CT that is done with, 0..1
+    """
+    found = np.zeros(values_kji.shape, np.float32)
+    some = list(parts((values_kji.shape[0], values_kji.shape[1], values_kji.shape[2])))
+    for done, part in enumerate(some):
+        tell(done / len(some))
+        around = _around(part, values_kji.shape)
+        inside = tuple(slice(a - b, stop - b) for (a, stop), (b, _) in zip(part, around, strict=True))
+        here, there = (tuple(slice(*span) for span in box) for box in (part, around))
+        found[here] = ask(np.ascontiguousarray(values_kji[there])[None, None])[0][inside]
+    return found
+
+
+def parts(shape_kji: Shape, largest: int = LARGEST) -> Iterator[Part]:
+    """Parts of at most `largest` voxels that cover the CT once, in index order: it is halved along its longest axis."""
+    k, j, i = shape_kji
+    yield from _halved(((0, k), (0, j), (0, i)), largest)
+
+
+def _halved(part: Part, largest: int) -> Iterator[Part]:
+    lengths = [stop - start for start, stop in part]
+    longest = max(range(3), key=lambda axis: lengths[axis])
+    if math.prod(lengths) <= largest or lengths[longest] < 2 * STEP:
+        yield part
+        return
+    start, stop = part[longest]
+    middle = start + lengths[longest] // 2 // STEP * STEP
+    for half in ((start, middle), (middle, stop)):
+        k, j, i = (half if axis == longest else span for axis, span in enumerate(part))
+        yield from _halved((k, j, i), largest)
+
+
+def _around(part: Part, shape_kji: tuple[int, ...]) -> Part:
+    k, j, i = ((max(0, a - MARGIN), min(n, b + MARGIN)) for (a, b), n in zip(part, shape_kji, strict=True))
+    return k, j, i
