@@ -29,7 +29,11 @@ Part = tuple[Span, Span, Span]
 
 
 def probability_of_parts(
-    values_kji: FloatTensor, ask: Callable[[FloatTensor], FloatTensor], tell: Callable[[float], None]
+    values_kji: FloatTensor,
+    ask: Callable[[FloatTensor], FloatTensor],
+    tell: Callable[[float], None],
+    *,
+    largest: int = LARGEST,
 ) -> FloatTensor:
     """What the network says of each voxel.
 
@@ -38,9 +42,11 @@ def probability_of_parts(
     values_kji : along each axis as long as the network takes
     ask : from windows of shape (1, 1, k, j, i) to their probabilities of shape (1, k, j, i)
     tell : told the share of the CT that is done with, 0..1
+    largest : voxels of a part
     """
     found = np.zeros(values_kji.shape, np.float32)
-    some = list(parts((values_kji.shape[0], values_kji.shape[1], values_kji.shape[2])))
+    k, j, i = values_kji.shape
+    some = list(parts((k, j, i), largest))
     for done, part in enumerate(some):
         tell(done / len(some))
         around = _around(part, values_kji.shape)
@@ -50,7 +56,7 @@ def probability_of_parts(
     return found
 
 
-def parts(shape_kji: Shape, largest: int = LARGEST) -> Iterator[Part]:
+def parts(shape_kji: Shape, largest: int) -> Iterator[Part]:
     """Parts of at most `largest` voxels that cover the CT once, in index order: it is halved along its longest axis."""
     k, j, i = shape_kji
     yield from _halved(((0, k), (0, j), (0, i)), largest)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from inference import parts as subject
 from inference.geometry import Shape
-from inference.parts import MARGIN, STEP, parts
+from inference.parts import MARGIN, STEP, parts, probability_of_parts
 from inference.predictor import FloatTensor
 from inference.search import probability
 from tests.support.predictors import DETECTION
@@ -37,14 +35,8 @@ class Detector:
 def searched(values: FloatTensor, reach: int) -> tuple[FloatTensor, list[tuple[int, ...]], list[float]]:
     """The answer in parts, the windows that were asked, and the progress."""
     detector, told = Detector(reach), []  # type: tuple[Detector, list[float]]
-    found = probability(values, (), ONE_PASS, detector, told.append)
+    found = probability_of_parts(values, detector, told.append, largest=64**3)
     return found, detector.asked, told
-
-
-@pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small CTs fall into several parts."""
-    monkeypatch.setattr(subject.parts, "__defaults__", (64**3,))
 
 
 def a_field(shape: Shape, seed: int = 0) -> FloatTensor:
@@ -74,6 +66,13 @@ def test_a_ct_that_is_small_is_asked_once() -> None:
     assert asked == [(1, 1, 64, 64, 64)]
     assert found.dtype == np.float32
     assert told == [0.0]
+
+
+def test_the_search_asks_a_one_pass_detector_so() -> None:
+    values, detector = a_field((128, 64, 64)), Detector(3)
+    found = probability(values, (), ONE_PASS, detector, lambda share: None)
+    assert detector.asked == [(1, 1, 128, 64, 64)]
+    np.testing.assert_array_equal(found, Detector(3)(values[None, None])[0])
 
 
 def test_progress_grows_with_the_parts() -> None:
