@@ -12,12 +12,13 @@ import torch
 from tests.support.torch_nodules import BankSources
 from training import catalogue, checkpoint
 from training.checkpoint import State
+from training.data.bank import Bank, Mixture
 from training.loop import Moment, fit
 from training.system import Settings, System
 from training.systems.jnsc import recipe as jnsc
-from training.systems.jnsc.batches import Stretch, rate
+from training.systems.jnsc.batches import WIDE, Stretch, drawn, rate
 from training.systems.jnsc.recipe import JnscRecipe
-from training.systems.jnsc.recipes import RECIPES, jnsc_cpu, jnsc_paper_recipe, jnsc_smoke
+from training.systems.jnsc.recipes import RECIPES, jnsc_one_pass, jnsc_paper_recipe, jnsc_smoke
 
 FLOOR = 0.58
 """Of soft Dice: 70 % of the median of seeds 1 to 3 (0.905, 0.735 and 0.833)."""
@@ -92,6 +93,32 @@ def test_candidates_are_classified_in_the_phases_that_say_so_only(whole: tuple[S
     assert all(moment.losses["class"] > 0 for moment in seen[3:])
 
 
+def test_a_settled_phase_keeps_the_statistics_of_the_ones_before(tmp_path: Path) -> None:
+    """They are moved by windows of the first phase, and by nothing after it."""
+    recipe = _short()
+    first, second = recipe.phases
+    network = dataclasses.replace(recipe.network, norm="batch")
+    phases = (first, dataclasses.replace(second, is_settled=True, mine=False))
+    recipe = dataclasses.replace(recipe, network=network, phases=phases)
+    _, before, _ = _fit(recipe, tmp_path, stop=3)
+    kept = {name: value.clone() for name, value in before.model.state_dict().items() if "running_" in name}
+    _, after, _ = _fit(recipe, tmp_path)
+    assert kept and any(value.abs().max() > 0 for name, value in kept.items() if "mean" in name)
+    assert all(torch.equal(after.model.state_dict()[name], value) for name, value in kept.items())
+    assert not torch.equal(after.model["network"].output.weight, before.average["network.output.weight"])
+
+
+def test_each_so_many_steps_there_is_one_wide_window_of_a_scan() -> None:
+    sources = BankSources()
+    bank = Bank(nodules=sources.nodules, scans=sources.scans((), has_backgrounds=True))
+    stretch = Stretch(steps=4, size=32, batch=2, wide_every=2)
+    mixture = Mixture(patch=1.0, background=1e-9, phantom_nodule=0, pasted=0, hard=0, reflected_background=0)
+    shapes = [
+        tuple(drawn(bank, mixture, stretch, step, np.random.default_rng(step)).volume_B1KJI.shape) for step in range(3)
+    ]
+    assert shapes == [(1, 1, *[WIDE] * 3), (2, 1, 32, 32, 32), (1, 1, *[WIDE] * 3)]
+
+
 def test_the_paper_s_learning_rate_falls_by_five_after_each_quarter() -> None:
     recipe = jnsc_paper_recipe()
     assert recipe.steps == 52_000
@@ -100,7 +127,7 @@ def test_the_paper_s_learning_rate_falls_by_five_after_each_quarter() -> None:
 
 
 def test_the_served_recipe_s_learning_rate_rises_and_falls_over_all_its_phases() -> None:
-    recipe = jnsc_cpu()
+    recipe = jnsc_one_pass()
     assert recipe.steps == 3000
     first, second, *_ = recipe.system(BankSources()).phases
     assert first.rate(0) == pytest.approx(1 / 50, rel=1e-3)
