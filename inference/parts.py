@@ -18,7 +18,7 @@ from inference.predictor import FloatTensor
 LARGEST = 4_000_000
 """Voxels of a part without its margin; with it, each takes the network 160 bytes, or 100 in bfloat16."""
 
-MARGIN = 16
+MARGIN = 32
 """Voxels around a part that are asked, too, and not used."""
 
 STEP = 32

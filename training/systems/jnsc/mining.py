@@ -8,11 +8,15 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import torch
 from scipy import ndimage
+from torch import Tensor
 
 from inference.geometry import Shape
+from inference.parts import probability_of_parts
+from inference.predictor import FloatTensor
+from inference.volume import BoolArray
 from training.data.scans import Scan
 from training.data.targets import NOTHING
-from training.networks.jnsc import Jnsc
+from training.networks.jnsc import STRIDES, Jnsc
 from training.place import Place
 from training.systems.jnsc.candidates import NEIGHBOURS, THRESHOLD
 from training.systems.jnsc.inputs import normalised
@@ -29,9 +33,7 @@ def false_findings(network: Jnsc, scans: Iterable[Scan]) -> dict[str, list[Shape
 
 
 def _of_scan(network: Jnsc, scan: Scan) -> list[Shape]:
-    positive = np.zeros(scan.volume_hu.shape, bool)
-    for window in _windows(scan):
-        positive[window] |= _probability(network, scan.volume_hu[window]) >= THRESHOLD
+    positive = _in_one_pass(network, scan) if network.config.norm == "batch" else _in_windows(network, scan)
     labels, count = ndimage.label(positive, NEIGHBOURS)
     sizes = np.bincount(labels.ravel())
     near = ndimage.binary_dilation(scan.target != NOTHING, iterations=NEAR_MM) if scan.target.any() else None
@@ -41,6 +43,25 @@ def _of_scan(network: Jnsc, scan: Scan) -> list[Shape]:
     largest = [number for number in np.argsort(-sizes)[:MOST] if sizes[number] >= SMALLEST]
     centres = ndimage.center_of_mass(positive, labels, largest) if count else []
     return [(round(k), round(j), round(i)) for k, j, i in centres]
+
+
+def _in_windows(network: Jnsc, scan: Scan) -> BoolArray:
+    positive = np.zeros(scan.volume_hu.shape, bool)
+    for window in _windows(scan):
+        positive[window] |= _probability(network, normalised(scan.volume_hu[window])) >= THRESHOLD
+    return positive
+
+
+def _in_one_pass(network: Jnsc, scan: Scan) -> BoolArray:
+    """As it is served; voxels beyond the last whole step of the network are left out."""
+    positive = np.zeros(scan.volume_hu.shape, bool)
+    whole = tuple(slice(0, length // STRIDES[-1] * STRIDES[-1]) for length in scan.volume_hu.shape)
+    values = normalised(scan.volume_hu[whole]).numpy()
+    found = probability_of_parts(
+        values, lambda window: _probability(network, torch.from_numpy(window[0, 0]))[None], lambda share: None
+    )
+    positive[whole] = found >= THRESHOLD
+    return positive
 
 
 def _windows(scan: Scan) -> Iterator[tuple[slice, ...]]:
@@ -53,9 +74,11 @@ def _windows(scan: Scan) -> Iterator[tuple[slice, ...]]:
 
 
 @torch.no_grad()
-def _probability(network: Jnsc, volume_hu: np.ndarray) -> np.ndarray:
+def _probability(network: Jnsc, values: Tensor) -> FloatTensor:
+    """Of one window of normalised values."""
     device = next(network.parameters()).device
     is_fast = Place(device=str(device)).is_bfloat16_fast
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_fast):  # forward only: right at every size
-        logits = network.decode(network.encode(normalised(volume_hu[None, None]).to(device)))
-    return torch.sigmoid(logits.float())[0, 0].cpu().numpy()
+        logits = network.decode(network.encode(values[None, None].to(device)))
+    probability: FloatTensor = torch.sigmoid(logits.float())[0, 0].cpu().numpy()
+    return probability
