@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from training.errors import NotEvaluated
 from training.system import Memory, System
 
 FILE = "checkpoint.npz"
@@ -85,6 +86,30 @@ def load(system: System, seed: int, folder: Path, device: str = "cpu") -> State:
     for name, optimiser in state.optimisers.items():
         optimiser.load_state_dict(_joined(_below(f"optimiser/{name}", arrays), about["optimisers"][name]))
     return state
+
+
+def begin_with(system: System, seed: int, folder: Path, other: Path) -> tuple[str, ...]:
+    """Write the first checkpoint of a run that begins with the averaged weights of another one, where they fit.
+
+    Returns
+    -------
+    the names of weights that the other run lacks, or has in another shape; they are as in a fresh run
+
+    Raises
+    ------
+    NotEvaluated : the other run has no weights yet
+    """
+    if not (other / FILE).exists():
+        raise NotEvaluated(f"{other} holds no trained weights to begin with; train it first, or name another run")
+    state = fresh(system, seed)
+    with np.load(other / FILE, allow_pickle=False) as pack:
+        theirs = _below("average", {name: pack[name] for name in pack.files})
+    own = state.model.state_dict()
+    fitting = {name: theirs[name] for name in own if name in theirs and theirs[name].shape == own[name].shape}
+    state.model.load_state_dict(own | fitting)
+    state.average |= fitting
+    save(state, folder)
+    return tuple(name for name in own if name not in fitting)
 
 
 def averaged(system: System, state: State, *, is_average: bool) -> nn.ModuleDict:

@@ -45,25 +45,46 @@ def fit(
     fold: Fold = None,
     cache: CacheFolder = CACHE,
     threads: Threads = 1,
+    start: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="A run whose weights this one begins with, where they fit (fine-tuning)."),
+    ] = None,
 ) -> None:
     """Train a recipe. Stop it with Ctrl-C; the same command goes on where it stopped.
 
     On several GPUs: torchrun --nproc-per-node N -m training.cli fit RECIPE RUN --data DIR
     """
     torch.set_num_threads(threads)
-    train_recipe(catalogue.recipe(recipe), folder, sources(data, cache, fold))
+    train_recipe(catalogue.recipe(recipe), folder, sources(data, cache, fold), start=start)
     console.print(f"Next: pulmonode-train evaluate {folder} --data {data}")
 
 
 def train_recipe(
-    recipe: Recipe, folder: Path, own: Sources, also: Callable[[Moment], None] = lambda moment: None
+    recipe: Recipe,
+    folder: Path,
+    own: Sources,
+    also: Callable[[Moment], None] = lambda moment: None,
+    *,
+    start: Path | None = None,
 ) -> None:
-    """Train a recipe in a folder, shown on the console; `also` is told every step and may end the run by raising."""
+    """Train a recipe in a folder, shown on the console.
+
+    Parameters
+    ----------
+    also : told every step; may end the run by raising
+    start : a run whose weights this one begins with; it must not know those whom this one validates on
+    """
     about = runs.about(recipe, own, folder)
+    if start is not None:
+        runs.guard(start, own)
+        about["start"] = runs.read(start)["recipe"]["name"]
     with needing(recipe, own):
         system = recipe.system(own)
         system.phases[0].batch(0, {})  # what is read late is missed before there is a run
     runs.begin(folder, about, own.patients)
+    if start is not None and not (folder / checkpoint.FILE).exists():
+        fresh = checkpoint.begin_with(system, recipe.settings.seed, folder, start)
+        console.print(f"begins with the weights of {start}; not among them: {', '.join(fresh) or 'none'}")
     place = find_place()
     console.print(f"{recipe.name} on {place.device} ({place.reason})")
     step = checkpoint.load(system, recipe.settings.seed, folder).step

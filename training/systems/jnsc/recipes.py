@@ -49,17 +49,19 @@ def jnsc_cpu() -> JnscRecipe:
 
 
 def jnsc_one_pass() -> JnscRecipe:
-    """As `jnsc_cpu` with BatchNorm, so that a CT takes one pass instead of windows that overlap; what is served."""
+    """`jnsc_cpu` made over for one pass over a CT, with BatchNorm: `--start` with a run of that; what is served."""
     return dataclasses.replace(
         jnsc_cpu(),
         name="jnsc_one_pass",
         network=dataclasses.replace(jnsc_reduced(), norm="batch"),
         phases=(
-            Stretch(steps=900, size=48, batch=4),
-            Stretch(steps=1000, size=64, batch=4, mine=True, wide_every=4),
+            Stretch(steps=100, size=64, batch=4),
+            Stretch(steps=500, size=64, batch=4, mine=True, wide_every=4),
             Stretch(steps=500, size=64, batch=4, mine=True, classify=True, is_settled=True, wide_every=4),
-            Stretch(steps=600, size=64, batch=4, mine=True, classify=True, is_settled=True, wide_every=4),
+            Stretch(steps=450, size=64, batch=4, mine=True, classify=True, is_settled=True, wide_every=4),
+            Stretch(steps=450, size=64, batch=4, mine=True, classify=True, is_settled=True, wide_every=4),
         ),
+        learning_rate=1e-3,
     )
 
 
