@@ -108,6 +108,7 @@ def begin_with(system: System, seed: int, folder: Path, other: Path) -> tuple[st
     fitting = {name: theirs[name] for name in own if name in theirs and theirs[name].shape == own[name].shape}
     state.model.load_state_dict(own | fitting)
     state.average |= fitting
+    folder.mkdir(parents=True, exist_ok=True)
     save(state, folder)
     return tuple(name for name in own if name not in fitting)
 

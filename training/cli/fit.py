@@ -84,7 +84,7 @@ def train_recipe(
     runs.begin(folder, about, own.patients)
     if start is not None and not (folder / checkpoint.FILE).exists():
         fresh = checkpoint.begin_with(system, recipe.settings.seed, folder, start)
-        console.print(f"begins with the weights of {start}; not among them: {', '.join(fresh) or 'none'}")
+        console.print(f"begins with the weights of {start}; {len(fresh)} have no counterpart there")
     place = find_place()
     console.print(f"{recipe.name} on {place.device} ({place.reason})")
     step = checkpoint.load(system, recipe.settings.seed, folder).step

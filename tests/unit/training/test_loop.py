@@ -15,6 +15,7 @@ import torch
 from tests.support.toy_system import LIMIT, toy_system
 from training import checkpoint
 from training.checkpoint import State
+from training.errors import NotEvaluated
 from training.loop import Moment, fit
 from training.place import Place
 from training.system import Memory, Modules, Settings
@@ -36,6 +37,32 @@ def test_the_line_is_found(tmp_path: Path) -> None:
     state, seen = _fit(tmp_path)
     assert seen[-1].losses["square"] < 0.1 * seen[0].losses["square"]
     assert state.step == 30 == toy_system().steps
+
+
+def test_a_run_begins_with_the_averaged_weights_of_another_one_where_they_fit(tmp_path: Path) -> None:
+    """The critic of the next run is wider, so that only the line is taken over."""
+    other, _ = _fit(tmp_path / "other")
+
+    def build() -> Modules:
+        model = toy_system().build()
+        model["critic"] = torch.nn.Linear(2, 1)
+        return model
+
+    system = dataclasses.replace(toy_system(), build=build)
+    fresh = checkpoint.begin_with(system, 3, tmp_path / "next", tmp_path / "other")
+    assert fresh == ("critic.weight",)
+    begun = checkpoint.load(system, 3, tmp_path / "next")
+    assert begun.step == 0
+    for name in ("line.weight", "line.bias", "critic.bias"):
+        assert torch.equal(begun.model.state_dict()[name], other.average[name])
+        assert torch.equal(begun.average[name], other.average[name])
+    assert not torch.equal(other.average["line.weight"], other.model.state_dict()["line.weight"])
+
+
+def test_a_run_without_weights_is_nothing_to_begin_with(tmp_path: Path) -> None:
+    with pytest.raises(NotEvaluated, match="no trained weights to begin with"):
+        checkpoint.begin_with(toy_system(), 3, tmp_path / "next", tmp_path / "other")
+    assert not (tmp_path / "next").exists()
 
 
 @pytest.mark.parametrize("stop", [3, 5, 20, 21])

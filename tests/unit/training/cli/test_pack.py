@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from tests.support.site import site_cases
 from training.cli import app
+from training.data.splits import SplitBroken
 from training.errors import DataLacking, OtherRun
 
 RUNNER = CliRunner()
@@ -58,6 +59,12 @@ def test_a_recipe_trains_on_the_pack_and_is_measured_on_the_other_patients(folde
     assert (about["fold"], about["pack"]["nodules"]) == (None, {"dicom": 6})
     other = call("fit", "hr_mpf_smoke", tmp_path / "run", *data, "--fold", 2)
     assert isinstance(other.exception, OtherRun)
+    leaking = call("fit", "hr_mpf_smoke", tmp_path / "next", *data, "--fold", 2, "--start", tmp_path / "run")
+    assert isinstance(leaking.exception, SplitBroken), "its validation patients were trained on"
+    assert not (tmp_path / "next").exists()
+    tuned = call("fit", "hr_mpf_smoke", tmp_path / "next", *data, "--start", tmp_path / "run")
+    assert tuned.exit_code == 0 and "0 have no counterpart" in " ".join(tuned.output.split())
+    assert json.loads((tmp_path / "next/run.json").read_text())["start"] == "hr_mpf_smoke"
 
 
 def test_a_recipe_that_needs_more_readers_says_what_it_needs_and_leaves_no_run(folder: Path, tmp_path: Path) -> None:
