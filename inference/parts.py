@@ -2,7 +2,7 @@
 
 For networks that judge a voxel alike in windows of any size (`inference.contract.Detection.is_one_pass`): every voxel
 is asked once and not in eight windows. Parts are there for the memory only; what a network sees beyond the margin of a
-part changes its answers by less than bfloat16 does (`deploy/docs/performance.md`). Called from `inference.search`.
+part changes no more of its mask than bfloat16 does (`deploy/docs/performance.md`). Called from `inference.search`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy as np
 from inference.geometry import Shape
 from inference.predictor import FloatTensor
 
-LARGEST = 4_000_000
-"""Voxels of a part without its margin; with it, each takes the network 160 bytes, or 100 in bfloat16."""
+LARGEST = 8_000_000
+"""Voxels of a part without its margin. With it a part has at most 11 million, for which the network takes 1 GB
+(in float32 1.6); smaller ones take less memory, and more time, as margins are asked twice."""
 
 MARGIN = 32
 """Voxels around a part that are asked, too, and not used."""

@@ -81,7 +81,7 @@ def test_progress_grows_with_the_parts() -> None:
 
 
 @settings(deadline=None)
-@given(steps=st.tuples(*[st.integers(0, 9)] * 3), most=st.sampled_from([64**3, 96**3, 4_000_000]))
+@given(steps=st.tuples(*[st.integers(0, 9)] * 3), most=st.sampled_from([64**3, 96**3, 8_000_000]))
 def test_parts_cover_every_voxel_once_and_are_no_larger_than_they_may_be(
     steps: tuple[int, int, int], most: int
 ) -> None:
