@@ -32,6 +32,7 @@ from inference.registry import ModelRepository
 from inference.series import find_files, load, read_headers
 from inference.volume import Volume
 from pacs_node.steps.offline import pipeline_named
+from tests.benchmarks import phantoms
 from tests.benchmarks.goals import Goal, Measured
 from training.data import phantom, splits
 from training.data.luna16 import load as load_nodules
@@ -75,6 +76,7 @@ def measured() -> Measured:
         *(each.text for each in compared),
         *(seams(name, volume) for name, volume in itertools.islice(_volumes(), 2)),
         validation_patients(),
+        phantoms.found(),
     ]
     return Measured(text="\n".join(texts), goals=tuple(goals))
 

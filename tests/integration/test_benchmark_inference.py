@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from inference.findings import CroppedMask, Finding
+from tests.benchmarks import phantoms
 from tests.benchmarks.inference import as_served, likeness, reading
 from tests.support.results import a_case
 
@@ -31,3 +32,8 @@ def test_findings_are_compared_by_their_masks() -> None:
     whole, part = int(first.mask.voxels.sum()), int(cut(first).mask.voxels.sum())
     assert likeness([first], [cut(first)]).dice == np.float64(2 * part / (whole + part))
     assert "scores within 0.100" in likeness([first], [cut(first)]).text
+
+
+def test_what_is_shipped_is_measured_on_whole_phantoms() -> None:
+    figures = phantoms.found(seeds=[phantoms.SEEDS[0]], threads=1)
+    assert "nodules of 1 SYNTHETIC phantoms, as served: sensitivity_solid_6mm" in figures
