@@ -159,7 +159,7 @@ HEADLINES = {
     "hr_mpf": "hr_mpf_resolved",
     "mt_net": "mt_net_cpu",
     "detection_guided": "detection_guided_cpu",
-    "jnsc": "jnsc_cpu",
+    "jnsc": "jnsc_one_pass",
     "dsnet": "dsnet_cpu",
 }
 """The recipe of each system whose figures stand beside the paper's."""

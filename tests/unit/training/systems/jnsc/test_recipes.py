@@ -128,12 +128,12 @@ def test_the_paper_s_learning_rate_falls_by_five_after_each_quarter() -> None:
 
 def test_the_served_recipe_s_learning_rate_rises_and_falls_over_all_its_phases() -> None:
     recipe = jnsc_one_pass()
-    assert recipe.steps == 3000
-    first, second, *_ = recipe.system(BankSources()).phases
+    assert recipe.steps == 2000
+    first, _, third, *_ = recipe.system(BankSources()).phases
     assert first.rate(0) == pytest.approx(1 / 50, rel=1e-3)
-    assert first.rate(49 / 900) == pytest.approx(1, rel=1e-2)
-    assert second.rate(600 / 1000) == pytest.approx(1 / 2, rel=1e-2)  # step 1500 of 3000
-    assert rate(recipe.schedule, 2999, 3000) == pytest.approx(0.02)
+    assert first.rate(49 / 100) == pytest.approx(1, rel=1e-2)
+    assert third.rate(400 / 500) == pytest.approx(1 / 2, rel=1e-2)  # step 1000 of 2000
+    assert rate(recipe.schedule, 1999, 2000) == pytest.approx(0.02)
 
 
 def test_the_operating_score_of_the_figures_is_that_of_the_exported_contract() -> None:
