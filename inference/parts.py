@@ -1,7 +1,8 @@
-"""The detector's probability from one pass: the CT in a few large parts, each with its surroundings. Pure.
+"""The detector's probability without windows: the CT in a few large parts, each with its surroundings. Pure.
 
 For networks that judge a voxel alike in windows of any size (`inference.contract.Detection.is_one_pass`): every voxel
-is asked once and not in eight windows. Parts are there for the memory only; what a network sees beyond the margin of a
+is asked twice, as it is and with all axes turned round, and not in eight windows. Where both see a nodule there is more
+often one than where one does. Parts are there for the memory only; what a network sees beyond the margin of a
 part changes no more of its mask than bfloat16 does (`deploy/docs/performance.md`). Called from `inference.search`.
 """
 
@@ -36,7 +37,7 @@ def probability_of_parts(
     *,
     largest: int = LARGEST,
 ) -> FloatTensor:
-    """What the network says of each voxel.
+    """Mean of what the network says of each voxel in the two views.
 
     Parameters
     ----------
@@ -53,8 +54,15 @@ def probability_of_parts(
         around = _around(part, values_kji.shape)
         inside = tuple(slice(a - b, stop - b) for (a, stop), (b, _) in zip(part, around, strict=True))
         here, there = (tuple(slice(*span) for span in box) for box in (part, around))
-        found[here] = ask(np.ascontiguousarray(values_kji[there])[None, None])[0][inside]
+        found[here] = _mean_of_views(values_kji[there], ask)[inside]
     return found
+
+
+def _mean_of_views(values_kji: FloatTensor, ask: Callable[[FloatTensor], FloatTensor]) -> FloatTensor:
+    as_it_is = ask(np.ascontiguousarray(values_kji)[None, None])[0]
+    turned = ask(np.ascontiguousarray(np.flip(values_kji))[None, None])[0]
+    mean: FloatTensor = (as_it_is + np.flip(turned)) / np.float32(2.0)
+    return mean
 
 
 def parts(shape_kji: Shape, largest: int) -> Iterator[Part]:

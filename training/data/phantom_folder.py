@@ -21,7 +21,7 @@ from training.errors import TrainingError
 
 TRUTH = "truth.json"
 
-RESERVED_SEEDS = frozenset({*range(1, 13), 9001, 9002, *range(10_001, 10_005)})
+RESERVED_SEEDS = frozenset({*range(1, 13), *range(9001, 9009), *range(10_001, 10_017)})
 """Phantoms that JNSC's recipes train on, and those that they are tuned and measured on, whatever the data."""
 
 

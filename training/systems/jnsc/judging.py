@@ -14,7 +14,7 @@ from training.systems.jnsc.contracts import INTENSITY
 from training.systems.jnsc.inputs import continued
 from training.systems.jnsc.patches import PatchCase
 
-TUNING_SEEDS = (9001, 9002)
+TUNING_SEEDS = tuple(range(9001, 9009))
 """Phantoms that the operating score is set on: unseen seeds, shapes of the training side."""
 
 UNSEEN_SEEDS = (10_001, 10_002, 10_003, 10_004)

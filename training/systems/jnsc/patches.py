@@ -19,7 +19,8 @@ from inference.classify import classify
 from inference.contract import Contract, Detection
 from inference.findings import Proposal
 from inference.geometry import Grid
-from inference.predictor import Predictor
+from inference.predictor import FloatTensor, Predictor
+from inference.search import probability
 from inference.volume import BoolArray
 from training.data.luna16 import EDGE, Nodule
 from training.metrics.overlap import counts
@@ -99,8 +100,13 @@ def _findings(
 ) -> list[Proposal]:
     """Findings by the functions that serve, the most certain one first."""
     detector, head = models
-    answer = predictor.infer(detector.model, detector.version, {"window": values[None, None]}, ["probability"])
-    proposals = propose(answer["probability"][0, 0], np.ones(values.shape, bool), AT_1MM, detection)
+
+    def ask(windows: FloatTensor) -> FloatTensor:
+        answer = predictor.infer(detector.model, detector.version, {"window": windows}, ["probability"])
+        return answer["probability"][:, 0]
+
+    found = probability(values, ((0, 0, 0),), detection, ask, lambda share: None)
+    proposals = propose(found, np.ones(values.shape, bool), AT_1MM, detection)
     verdicts = classify(proposals, values, ((0, 0, 0),), detector, head, predictor) if proposals else []
     return select([judged(p, v.nodule, v.malignancy) for p, v in zip(proposals, verdicts, strict=True)], detection)
 

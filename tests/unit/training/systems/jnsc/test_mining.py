@@ -47,7 +47,7 @@ def test_what_is_no_nodule_is_mined(monkeypatch: pytest.MonkeyPatch, norm: Norm)
     monkeypatch.setattr(mining, "_probability", dense)
     network = Jnsc(dataclasses.replace(jnsc_tiny(), norm=norm))
     assert mining.false_findings(network, [a_scan()]) == {"scan": [VESSEL]}
-    assert (asked == [(64, 96, 128)]) is (norm == "batch")
+    assert (asked == [(64, 96, 128)] * 2) is (norm == "batch")
 
 
 def test_a_real_network_is_asked_for_probabilities_of_the_scan_s_size() -> None:
