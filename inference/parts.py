@@ -8,6 +8,7 @@ part changes no more of its mask than bfloat16 does (`deploy/docs/performance.md
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 
@@ -25,6 +26,9 @@ MARGIN = 32
 
 STEP = 32
 """Voxels; the lengths of parts are multiples of it as far as those of the CT are."""
+
+VIEWS: tuple[Callable[[FloatTensor], FloatTensor], ...] = (np.asarray, np.flip)
+"""As it is, and with all axes turned round; each takes back what it did."""
 
 Span = tuple[int, int]
 Part = tuple[Span, Span, Span]
@@ -49,20 +53,14 @@ def probability_of_parts(
     found = np.zeros(values_kji.shape, np.float32)
     k, j, i = values_kji.shape
     some = list(parts((k, j, i), largest))
-    for done, part in enumerate(some):
-        tell(done / len(some))
+    for done, (part, turned) in enumerate(itertools.product(some, VIEWS)):
+        tell(done / (len(some) * len(VIEWS)))
         around = _around(part, values_kji.shape)
         inside = tuple(slice(a - b, stop - b) for (a, stop), (b, _) in zip(part, around, strict=True))
         here, there = (tuple(slice(*span) for span in box) for box in (part, around))
-        found[here] = _mean_of_views(values_kji[there], ask)[inside]
+        answer = ask(np.ascontiguousarray(turned(values_kji[there]))[None, None])[0]
+        found[here] += turned(answer)[inside] / np.float32(len(VIEWS))
     return found
-
-
-def _mean_of_views(values_kji: FloatTensor, ask: Callable[[FloatTensor], FloatTensor]) -> FloatTensor:
-    as_it_is = ask(np.ascontiguousarray(values_kji)[None, None])[0]
-    turned = ask(np.ascontiguousarray(np.flip(values_kji))[None, None])[0]
-    mean: FloatTensor = (as_it_is + np.flip(turned)) / np.float32(2.0)
-    return mean
 
 
 def parts(shape_kji: Shape, largest: int) -> Iterator[Part]:
