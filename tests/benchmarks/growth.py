@@ -17,12 +17,13 @@ from inference.lungs import find_lungs
 from pacs_node.archive.queries import studies as index
 from pacs_node.domain.identifiers import InstanceUid, SeriesUid, StudyUid
 from pacs_node.domain.instance import Receipt
+from pacs_node.report.encoding import file_bytes
 from pacs_node.report.segmentation import nodule_segmentation
 from pacs_node.report.structured import structured_report
 from pacs_node.steps.sweep import sweep
 from tests.benchmarks import receive
 from tests.benchmarks.load import by_node
-from tests.benchmarks.results import a_large_case, written
+from tests.benchmarks.results import a_large_case
 from tests.support.detectors import ball_repository
 from tests.support.results import a_request
 from tests.support.series import a_chest_series
@@ -62,7 +63,7 @@ def nodules(counts: Sequence[int] = NODULES) -> dict[str, Points]:
         def both(request=request, result=case.result) -> None:  # type: ignore[no-untyped-def]
             seg = nodule_segmentation(request, result)
             for dataset in (seg, structured_report(request, [seg])):
-                written(dataset)
+                file_bytes(dataset)
 
         points.append((count, _cpu_s(both)))
     return {"SEG and SR, CPU s": tuple(points)}

@@ -147,6 +147,9 @@ def draw(curves: dict[str, dict[str, Points]], path: Path) -> None:
     for axes, (name, figures) in zip(figure.subplots(2, 2).flat, curves.items(), strict=True):
         for label, points in figures.items():
             axes.loglog(*zip(*points, strict=True), marker="o", label=label)
+        sizes = [size for size, _ in next(iter(figures.values()))]
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
         axes.set_xlabel(name)
         axes.grid(visible=True, which="both", alpha=0.3)
         axes.legend()
