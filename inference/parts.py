@@ -3,7 +3,7 @@
 For networks that judge a voxel alike in windows of any size (`inference.contract.Detection.is_one_pass`): every voxel
 is asked twice, as it is and with all axes turned round, and not in eight windows. Where both see a nodule there is more
 often one than where one does. Parts are there for the memory only; what a network sees beyond the margin of a
-part changes no more of its mask than bfloat16 does (`deploy/docs/performance.md`). Called from `inference.search`.
+part moves a voxel in 100,000 across the threshold (`deploy/docs/performance.md`). Called from `inference.search`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from inference.geometry import Shape
 from inference.predictor import FloatTensor
 
 LARGEST = 8_000_000
-"""Voxels of a part without its margin. With it a part has at most 11 million, for which the network takes 1 GB
+"""Voxels of a part without its margin. With it a part has at most 11 million, for which the network takes about 1 GB
 (in float32 1.6); smaller ones take less memory, and more time, as margins are asked twice."""
 
 MARGIN = 32

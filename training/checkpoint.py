@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,9 @@ def begin_with(system: System, seed: int, folder: Path, other: Path) -> tuple[st
     state.model.load_state_dict(own | fitting)
     state.average |= fitting
     folder.mkdir(parents=True, exist_ok=True)
-    save(state, folder)
+    with tempfile.TemporaryDirectory(dir=folder) as place:  # of this process: others of torchrun write the same
+        save(state, Path(place))
+        (Path(place) / FILE).replace(folder / FILE)
     return tuple(name for name in own if name not in fitting)
 
 

@@ -1,4 +1,4 @@
-"""How well a detector finds the nodules of whole phantoms, synthetic ones, that nothing was trained or tuned on.
+"""How well a detector finds the nodules of whole phantoms, synthetic ones, that no training and no score saw.
 
 Patches of real nodules are asked in one window; this is the whole way of a CT instead, as it is served. Called by
 `make bench`, and to compare two model repositories: python -m tests.benchmarks.phantoms REPOSITORY...

@@ -1,7 +1,7 @@
 """The search for nodules beside the detector: a CT comes in once, as int16, and its probability goes out, as float16.
 
 What is computed is `inference.search`, as in the node; the detector is asked inside the server, so its questions, which
-are ten times as large, never cross the wire. It is the `model.py` of `deploy/triton/pulmonode_search`: Triton's stub
+are several times larger, never cross the wire. It is the `model.py` of `deploy/triton/pulmonode_search`: Triton's stub
 process runs it with `inference` on its path, nobody imports it.
 The answer repeats the number of its question: a late one may be taken for that to the next (`inference.triton.client`).
 Tensors move by DLPack only: under NumPy 2 the stub's own `as_numpy` gives wrong data without saying so.

@@ -50,8 +50,9 @@ def test_what_is_no_nodule_is_mined(monkeypatch: pytest.MonkeyPatch, norm: Norm)
     assert (asked == [(64, 96, 128)] * 2) is (norm == "batch")
 
 
-def test_a_real_network_is_asked_for_probabilities_of_the_scan_s_size() -> None:
+def test_a_real_network_answers_with_a_probability_for_each_voxel_of_a_window() -> None:
     torch.manual_seed(0)
     network = Jnsc(dataclasses.replace(jnsc_tiny(), norm="batch")).eval()
-    places = mining.false_findings(network, [a_scan()])["scan"]
-    assert all(0 <= index < length for place in places for index, length in zip(place, SHAPE, strict=True))
+    found = mining._probability(network, torch.randn(32, 48, 64))
+    assert found.shape == (32, 48, 64) and found.dtype == np.float32
+    assert 0.0 < found.min() < found.max() < 1.0
