@@ -72,10 +72,10 @@ class InstanceConflict(NodeError):
 
     code = "instance.conflict"
 
-    def __init__(self, message: str | None = None, *, stored_sha256: str = "", refused_sha256: str = "") -> None:
+    def __init__(self, message: str | None = None, *, stored_hash: str = "", refused_hash: str = "") -> None:
         super().__init__(message)
-        self.stored_sha256 = stored_sha256
-        self.refused_sha256 = refused_sha256
+        self.stored_hash = stored_hash
+        self.refused_hash = refused_hash
 
 
 class InstanceMismatch(NodeError):

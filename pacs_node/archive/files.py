@@ -1,7 +1,7 @@
 """Received instances and own results on disk. Names come from hashes and from ourselves, never from the network.
 
     <root>/instances/ab/cdef....dcm    what was received; the name is the SHA-256 of the SOP Instance UID
-    <root>/conflicts/abcdef...-0123....dcm    refused: that UID is stored with another content, whose SHA-256 this is
+    <root>/conflicts/abcdef...-0123....dcm    refused: that UID is stored with another content, whose hash this is
     <root>/results/ab/<name>           what we composed
     <root>/incoming/<process>/...      drafts; those of dead processes are removed
 
@@ -19,9 +19,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from pacs_node.archive import part10
+from pacs_node.archive.content_hash import Hasher, digits, hash_of
 from pacs_node.archive.direct import DirectFile
 from pacs_node.archive.durable import (
     Workspace,
@@ -42,6 +44,7 @@ _INSTANCE_KEY = re.compile(r"instances/[0-9a-f]{2}/[0-9a-f]{62}\.dcm")
 _RESULT_KEY = re.compile(r"results/[0-9a-f]{2}/[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _OPEN_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _MODE = 0o640
+_PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,13 +129,13 @@ class InstanceFiles:
         except (NotFound, InstanceUnreadable):
             return None
 
-    def sha256(self, file_key: str) -> str:
-        """The hash of an instance's dataset as it lies on disk now; raises as `read_receipt`."""
+    def is_intact(self, file_key: str, content_hash: str) -> bool:
+        """Whether an instance's dataset, as it lies on disk now, has this hash; raises as `read_receipt`."""
         path = self.path(file_key)
         receipt = _read_receipt(self._root, path)
         with translated(), path.open("rb") as file:
             file.seek(-receipt.size_bytes, os.SEEK_END)
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return hash_of(iter(partial(file.read, _PIECE_BYTES), b""), like=content_hash) == content_hash
 
     def store_result(self, name: str, content: bytes) -> str:
         """Store a file of our own durably, in place of one with the same name.
@@ -220,7 +223,7 @@ class FileDraft:
         self._root = root
         self._path = path
         self._request = request
-        self._hash = hashlib.sha256()
+        self._hasher = Hasher()
         self._file = DirectFile(path)
         head = part10.head(request)
         self._head_bytes = len(head)
@@ -231,7 +234,7 @@ class FileDraft:
         """Append to the dataset; raises StorageFull or StorageFailed."""
         with translated():
             self._file.write(chunk)
-        self._hash.update(chunk)
+        self._hasher.update(chunk)
 
     @contextmanager
     def dataset(self) -> Iterator[memoryview]:
@@ -296,9 +299,9 @@ class FileDraft:
             return self._placed(receipt, target, is_leaving)
         except InstanceUnreadable as error:
             raise StorageFailed("the stored instance with this UID is damaged") from error
-        if (stored.sha256, stored.transfer_syntax_uid) != (receipt.sha256, receipt.transfer_syntax_uid):
+        if stored.transfer_syntax_uid != receipt.transfer_syntax_uid or not self._has(stored.content_hash):
             self._keep_aside(receipt, target)
-            raise InstanceConflict(stored_sha256=stored.sha256, refused_sha256=receipt.sha256)
+            raise InstanceConflict(stored_hash=stored.content_hash, refused_hash=receipt.content_hash)
         if not is_leaving(stored):
             return StoreOutcome.ALREADY_STORED, stored
         with locked(self._root / "instances"):  # nobody removes it meanwhile
@@ -309,11 +312,18 @@ class FileDraft:
                 return StoreOutcome.STORED, receipt
         return self._placed(receipt, target, is_leaving)
 
+    def _has(self, content_hash: str) -> bool:
+        """Whether the dataset has a hash, which may be of the older kind."""
+        if self._hasher.value() == content_hash:
+            return True
+        with self._file.view(self._head_bytes) as dataset:
+            return hash_of([dataset], like=content_hash) == content_hash
+
     def _keep_aside(self, receipt: Receipt, target: Path) -> None:
         folder = self._root / "conflicts"
         make_folder(folder)
         self._file.sync()
-        self._path.replace(folder / f"{target.parent.name}{target.stem}-{receipt.sha256}.dcm")
+        self._path.replace(folder / f"{target.parent.name}{target.stem}-{digits(receipt.content_hash)}.dcm")
         sync_folder(folder)
 
     def _receipt(self, study: StudyUid, series: SeriesUid, received_at: datetime) -> Receipt:
@@ -325,7 +335,7 @@ class FileDraft:
             transfer_syntax_uid=self._request.transfer_syntax_uid,
             file_key=_key_of(self._request.sop_instance_uid),
             size_bytes=self._file.size_bytes - self._head_bytes,
-            sha256=self._hash.hexdigest(),
+            content_hash=self._hasher.value(),
             calling_ae_title=self._request.calling_ae_title,
             peer_address=self._request.peer_address,
             received_at=received_at,

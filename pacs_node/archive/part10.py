@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from pacs_node.archive.content_hash import OLDER, checked
 from pacs_node.domain.identifiers import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION,
@@ -70,7 +71,7 @@ def note(receipt: Receipt) -> bytes:
         "class": receipt.sop_class_uid,
         "syntax": receipt.transfer_syntax_uid,
         "bytes": receipt.size_bytes,
-        "sha256": receipt.sha256,
+        "content_hash": receipt.content_hash,
         "from": receipt.calling_ae_title,
         "address": receipt.peer_address,
         "at": receipt.received_at.isoformat(),
@@ -116,7 +117,7 @@ def _receipt(values: dict[str, Any], file_key: str) -> Receipt:
         transfer_syntax_uid=values["syntax"],
         file_key=file_key,
         size_bytes=int(values["bytes"]),
-        sha256=values["sha256"],
+        content_hash=checked(values["content_hash"] if "content_hash" in values else OLDER + values["sha256"]),
         calling_ae_title=values["from"],
         peer_address=values["address"],
         received_at=datetime.fromisoformat(values["at"]),

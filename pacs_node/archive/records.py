@@ -42,7 +42,7 @@ class Instance:
     sop_instance_uid: InstanceUid
     sop_class_uid: str
     file_key: str
-    sha256: str
+    content_hash: str
     calling_ae_title: str
     received_at: datetime
     is_own_result: bool
@@ -165,7 +165,7 @@ class Held:
 
     sop_class_uid: str
     file_key: str
-    sha256: str
+    content_hash: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

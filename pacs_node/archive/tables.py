@@ -135,7 +135,7 @@ instance = Table(
     _uid("transfer_syntax_uid"),
     Column("file_key", String(128), nullable=False, unique=True),
     Column("size_bytes", BigInteger, nullable=False),
-    Column("sha256", String(64), nullable=False),
+    Column("content_hash", String(80), nullable=False),
     Column("calling_ae_title", String(16), nullable=False),
     Column("peer_address", String(64), nullable=False),
     Column("received_at", Utc, nullable=False),

@@ -345,7 +345,7 @@ class _Store:
 def _refusal(store: _Store, sender: Sender) -> dict[str, object]:
     hashes = {}
     if isinstance(store.error, InstanceConflict):
-        hashes = {"stored_sha256": store.error.stored_sha256, "refused_sha256": store.error.refused_sha256}
+        hashes = {"stored_hash": store.error.stored_hash, "refused_hash": store.error.refused_hash}
     return {
         **hashes,
         "code": store.error.code if isinstance(store.error, NodeError) else "node.unexpected",

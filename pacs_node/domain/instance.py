@@ -32,7 +32,7 @@ class Receipt:
     Parameters
     ----------
     file_key : where it lies, relative to the archive; made by `archive.files` from hashes only
-    sha256 : of the dataset as received, without the file meta information
+    content_hash : of the dataset as received, without the file meta information; names its algorithm
     received_at : UTC, aware
     """
 
@@ -43,7 +43,7 @@ class Receipt:
     transfer_syntax_uid: str
     file_key: str
     size_bytes: int
-    sha256: str
+    content_hash: str
     calling_ae_title: str
     peer_address: str
     received_at: datetime

@@ -190,7 +190,7 @@ def _held(node: Node, uids: Iterable[str]) -> dict[str, records.Held]:
 
 def _file_state(node: Node, held: records.Held) -> FileState:
     try:
-        return FileState.INTACT if node.files.sha256(held.file_key) == held.sha256 else FileState.DAMAGED
+        return FileState.INTACT if node.files.is_intact(held.file_key, held.content_hash) else FileState.DAMAGED
     except NotFound:
         return FileState.MISSING
     except InstanceUnreadable:

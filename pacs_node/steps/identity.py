@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 
+from pacs_node.archive.content_hash import OLDER
 from pacs_node.archive.records import Instance, Job, NewJob
 from pacs_node.config import Config
 from pacs_node.domain.identifiers import IMPLEMENTATION_VERSION
@@ -51,8 +52,11 @@ def inputs_of(job: Job, instances: Sequence[Instance]) -> tuple[Instance, ...]:
 
 
 def input_digest(instances: Sequence[Instance], reasons: Sequence[Reason]) -> str:
-    """What a job was planned on, and why it must not be analysed if so; the order of arrival does not matter."""
-    content = sorted((i.sop_instance_uid, i.sha256) for i in instances)
+    """What a job was planned on, and why it must not be analysed if so; the order of arrival does not matter.
+
+    Hashes of the older kind are as they were before they had a mark, so results of such instances keep their UIDs.
+    """
+    content = sorted((i.sop_instance_uid, i.content_hash.removeprefix(OLDER)) for i in instances)
     return digest([content, [reason.code for reason in reasons]])
 
 

@@ -102,7 +102,7 @@ def _a_receipt(number: int, clock: Clock) -> Receipt:
         transfer_syntax_uid="1.2.840.10008.1.2.1",
         file_key=f"instances/00/{number:062x}.dcm",
         size_bytes=1,
-        sha256=f"{number:064x}",
+        content_hash=f"blake3:{number:064x}",
         calling_ae_title="CT1",
         peer_address="127.0.0.1",
         received_at=clock() + timedelta(microseconds=number),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from pacs_node.dimse.requestor import Requestor
-from tests.support.instances import an_instance, encoded
+from tests.support.instances import an_instance, encoded, hash_of
 from tests.support.nodes import eventually
 from tests.support.peers import sent
 from tests.support.serving import ServingNode, serving_node
@@ -65,12 +64,12 @@ def test_other_content_under_a_known_uid_is_refused_kept_and_told(node: ServingN
     assert statuses == [0, 0, 0x0111, 0x0111, 0]
     [stored] = set(node.stored()) - set(before)
     assert stored.read_bytes().endswith(first)
-    hashes = [hashlib.sha256(content).hexdigest() for content in (first, other)]
+    hashes = [hash_of(content) for content in (first, other)]
     [aside] = (node.data / "conflicts").iterdir()
     assert aside.read_bytes().endswith(other)
-    assert hashes[1] in aside.name
+    assert hashes[1].removeprefix("blake3:") in aside.name
     told = eventually(lambda: node.events("instance_refused")[known:])
-    assert [[line["code"], line["stored_sha256"], line["refused_sha256"]] for line in told] == [
+    assert [[line["code"], line["stored_hash"], line["refused_hash"]] for line in told] == [
         ["instance.conflict", *hashes]
     ] * 2
 

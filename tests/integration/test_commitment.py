@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import threading
 import warnings
 from collections import Counter
@@ -12,6 +13,7 @@ import pytest
 from pydicom.dataset import Dataset
 from sqlalchemy import text
 
+from pacs_node.archive import part10
 from pacs_node.archive.files import InstanceFiles
 from pacs_node.archive.queries import commitments, machine
 from pacs_node.archive.records import Commitment
@@ -205,18 +207,31 @@ def test_thousands_of_empty_items_are_refused_before_they_become_objects(
     assert command.number(response, command.STATUS) == 0x0115
 
 
+def test_what_an_older_node_stored_is_checked_by_the_hash_of_that_time(node: Node, chest: list[Path]) -> None:
+    receive(node, chest[:2])
+    content = _file(node, chest[0]).read_bytes()
+    dataset = content[part10.head_length(content) :]
+    older = {"hash": f"sha256:{hashlib.sha256(dataset).hexdigest()}"}
+    with node.database.transaction() as tx:  # the second has that of the first, and so is not intact
+        tx.execute(text("UPDATE instance SET content_hash = :hash"), older)
+    asker = Asker()
+    with serving(node) as peer:
+        asker.asked(peer, action_information(references_to(chest[:2])))
+    assert asker.last == (2, {uid_of(chest[0])}, {uid_of(chest[1]): 0x0110})
+
+
 def test_an_instance_that_is_deleted_while_the_files_are_read_is_not_promised(
     node: Node, chest: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receive(node, chest[:2])
-    read = InstanceFiles.sha256
+    read = InstanceFiles.is_intact
 
-    def read_and_deleted(files: InstanceFiles, key: str) -> str:
+    def read_and_deleted(files: InstanceFiles, key: str, content_hash: str) -> bool:
         with node.database.transaction() as tx:
             tx.execute(text("DELETE FROM instance WHERE sop_instance_uid = :uid"), {"uid": uid_of(chest[0])})
-        return read(files, key)
+        return read(files, key, content_hash)
 
-    monkeypatch.setattr(InstanceFiles, "sha256", read_and_deleted)
+    monkeypatch.setattr(InstanceFiles, "is_intact", read_and_deleted)
     asker = Asker()
     with serving(node) as peer:
         asker.asked(peer, action_information(references_to(chest[:2])))

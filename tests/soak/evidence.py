@@ -13,6 +13,7 @@ from tests.soak.destinations import Pacs
 from tests.soak.judgement import Content, Evidence, Job
 from tests.soak.ledger import Answer, Entry
 from tests.soak.senders import dataset_of
+from tests.support.instances import hash_of
 
 JOBS = """
     SELECT job.id, study_instance_uid, series_instance_uid, study.id AS study_id, rule, reasons, input_digest
@@ -20,7 +21,7 @@ JOBS = """
     WHERE job.state IN ('done', 'quarantined') AND finished_at IS NOT NULL ORDER BY job.id"""
 FINDINGS = "SELECT centre_x_mm, centre_y_mm, centre_z_mm FROM finding WHERE job_id = ? ORDER BY number"
 INPUTS = """
-    SELECT sop_instance_uid, sha256 FROM instance JOIN series ON series.id = instance.series_id
+    SELECT sop_instance_uid, content_hash FROM instance JOIN series ON series.id = instance.series_id
     WHERE study_id = ? AND series_instance_uid = ? ORDER BY received_at"""
 
 
@@ -30,19 +31,19 @@ def gathered(data: Path, entries: Sequence[Entry], destinations: Iterable[Pacs])
     conflicts = {e for e in entries if e.answer is Answer.CONFLICT}
     with closing(sqlite3.connect(data / "pulmonode.sqlite")) as connection:
         connection.row_factory = sqlite3.Row
-        indexed = connection.execute("SELECT sop_instance_uid, sha256 FROM instance")
+        indexed = connection.execute("SELECT sop_instance_uid, content_hash FROM instance")
         return Evidence(
             entries=tuple(entries),
             stored=frozenset(_content(e) for e in acknowledged if _is_in(_instance(data, e), e)),
             aside=frozenset(_content(e) for e in conflicts if _is_in(_aside(data, e), e)),
-            indexed=frozenset((uid, sha256) for uid, sha256 in indexed),
+            indexed=frozenset((uid, content_hash) for uid, content_hash in indexed),
             jobs=tuple(_job(connection, data, row) for row in connection.execute(JOBS).fetchall()),
             taken={pacs.destination.name: pacs.taken() for pacs in destinations},
         )
 
 
 def _content(entry: Entry) -> Content:
-    return entry.sop_instance_uid, entry.sha256
+    return entry.sop_instance_uid, entry.content_hash
 
 
 def _instance(data: Path, entry: Entry) -> Path:
@@ -52,14 +53,14 @@ def _instance(data: Path, entry: Entry) -> Path:
 
 def _aside(data: Path, entry: Entry) -> Path:
     name = hashlib.sha256(entry.sop_instance_uid.encode()).hexdigest()
-    return data / "conflicts" / f"{name}-{entry.sha256}.dcm"
+    return data / "conflicts" / f"{name}-{entry.content_hash.partition(':')[2]}.dcm"
 
 
 def _is_in(path: Path, entry: Entry) -> bool:
     """Whether a file ends with the dataset that was sent, byte for byte."""
     if not path.exists():
         return False
-    return hashlib.sha256(path.read_bytes()[-entry.size_bytes :]).hexdigest() == entry.sha256
+    return hash_of(path.read_bytes()[-entry.size_bytes :]) == entry.content_hash
 
 
 def _job(connection: sqlite3.Connection, data: Path, row: sqlite3.Row) -> Job:
@@ -82,7 +83,7 @@ def inputs_of(of_job: str, instances: Sequence[Sequence[str]], reasons: Sequence
 
     Not those that were received before it was planned: the index may not have had them yet.
     """
-    content = [(uid, sha256) for uid, sha256 in instances]
+    content = [(uid, content_hash) for uid, content_hash in instances]
     for count in range(len(content), 0, -1):
         planned = [json.dumps([sorted(content[:count]), codes]) for codes in ([], list(reasons))]
         if of_job in (hashlib.sha256(text.encode()).hexdigest() for text in planned):

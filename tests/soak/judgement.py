@@ -15,7 +15,7 @@ from math import dist
 from tests.soak.ledger import Answer, Entry, Origin
 
 Content = tuple[str, str]
-"""SOP Instance UID and SHA-256."""
+"""SOP Instance UID and the hash of the dataset."""
 Place = tuple[float, float, float]
 
 NEAR_MM = 5.0
@@ -208,7 +208,7 @@ def _wrong(whole: Mapping[str, Place | None], last: Mapping[str, Job]) -> Iterat
 
 
 def _content(entry: Entry) -> Content:
-    return entry.sop_instance_uid, entry.sha256
+    return entry.sop_instance_uid, entry.content_hash
 
 
 def _told(entry: Entry) -> str:

@@ -41,7 +41,7 @@ class Entry:
 
     Parameters
     ----------
-    sha256, size_bytes : of the dataset as it was sent
+    content_hash, size_bytes : of the dataset as it was sent; the hash as the node names it
     slices : how many instances the whole study has
     nodule_lps : centre of the nodule that the study has, mm
     at_s : since the begin of the run
@@ -53,7 +53,7 @@ class Entry:
     study_instance_uid: str
     series_instance_uid: str
     sop_instance_uid: str
-    sha256: str
+    content_hash: str
     size_bytes: int
     slices: int
     at_s: float

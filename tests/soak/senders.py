@@ -5,7 +5,6 @@ An honest sender sends what was not acknowledged again, after a pause, until it 
 
 from __future__ import annotations
 
-import hashlib
 import socket
 import threading
 import time
@@ -27,7 +26,7 @@ from pacs_node.errors import NodeError
 from tests.soak.ledger import Answer, Entry, Ledger, Origin
 from tests.soak.schedule import HABITS, Habit, drawn
 from tests.support.hostile import HELD, REFUSED, sent_series
-from tests.support.instances import an_instance, encoded
+from tests.support.instances import an_instance, encoded, hash_of
 from tests.support.series import Ball, a_chest_series
 from tests.support.wire import PDU_BYTES, Wire, an_association_request, closes_after
 
@@ -63,7 +62,7 @@ class Slice:
             study_instance_uid=self.study,
             series_instance_uid=self.series,
             sop_instance_uid=self.uid,
-            sha256=hashlib.sha256(self.content).hexdigest(),
+            content_hash=hash_of(self.content),
             size_bytes=len(self.content),
             slices=self.slices,
             at_s=round(at_s, 3),

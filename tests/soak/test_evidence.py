@@ -25,7 +25,7 @@ from tests.soak.judgement import Evidence
 from tests.soak.ledger import Answer, Entry
 from tests.soak.test_judgement import an_entry
 from tests.support.archive import SERIES, STUDY, a_new_job, a_nodule, at, migrated, record
-from tests.support.instances import a_file, a_request, an_instance, encoded
+from tests.support.instances import a_file, a_request, an_instance, encoded, hash_of
 
 DATASET = an_instance(StudyInstanceUID=STUDY, SeriesInstanceUID=SERIES)
 LATE = an_instance(StudyInstanceUID=STUDY, SeriesInstanceUID=SERIES)
@@ -35,15 +35,20 @@ REASONS = (Reason(code="series.gap", text="a gap"),)
 
 def content_of(dataset: Dataset) -> tuple[str, str]:
     """Its UID and the hash of its bytes."""
-    return str(dataset.SOPInstanceUID), hashlib.sha256(encoded(dataset)).hexdigest()
+    return str(dataset.SOPInstanceUID), hash_of(encoded(dataset))
 
 
 def entry_of(dataset: Dataset, answer: Answer = Answer.ACKNOWLEDGED) -> Entry:
     """What the ledger has of it."""
-    uid, sha256 = content_of(dataset)
-    size_bytes = len(encoded(dataset))
+    uid, content_hash = content_of(dataset)
     return an_entry(
-        STUDY, 1, answer=answer, series_instance_uid=SERIES, sop_instance_uid=uid, sha256=sha256, size_bytes=size_bytes
+        STUDY,
+        1,
+        answer=answer,
+        series_instance_uid=SERIES,
+        sop_instance_uid=uid,
+        content_hash=content_hash,
+        size_bytes=len(encoded(dataset)),
     )
 
 
@@ -109,7 +114,7 @@ def test_everything_is_found_where_the_node_keeps_it(data: Path) -> None:
     (job,) = evidence.jobs
     assert job.inputs == {content_of(DATASET)}
     assert (job.reasons, job.findings_lps) == (("series.gap",), ((1.5, -2.25, 300.125),))
-    assert job.results == dict([content_of(RESULT)])
+    assert job.results == {RESULT.SOPInstanceUID: hashlib.sha256(encoded(RESULT)).hexdigest()}
 
 
 def test_a_file_with_one_other_byte_is_not_what_was_sent(data: Path) -> None:

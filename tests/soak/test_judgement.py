@@ -34,7 +34,7 @@ def an_entry(study: str, number: int, **fields: Any) -> Entry:
         study_instance_uid=study,
         series_instance_uid=f"{study}.0",
         sop_instance_uid=f"{study}.{number}",
-        sha256=f"content of {study}.{number}",
+        content_hash=f"content of {study}.{number}",
         size_bytes=10,
         slices=SLICES,
         at_s=0.0,
@@ -60,14 +60,14 @@ def a_job(number: int, study: str, **fields: Any) -> Job:
 def good() -> Evidence:
     """Two studies and a conflict that a node and two PACS have dealt with as they should."""
     entries = [an_entry(study, number) for study in STUDIES for number in range(SLICES)]
-    conflict = an_entry(STUDIES[0], 0, answer=Answer.CONFLICT, sha256="other content")
+    conflict = an_entry(STUDIES[0], 0, answer=Answer.CONFLICT, content_hash="other content")
     jobs = tuple(a_job(number, study) for number, study in enumerate(STUDIES))
-    held = frozenset((entry.sop_instance_uid, entry.sha256) for entry in entries)
+    held = frozenset((entry.sop_instance_uid, entry.content_hash) for entry in entries)
     taken = {uid: frozenset({sha256}) for job in jobs for uid, sha256 in job.results.items()}
     return Evidence(
         entries=(*entries, conflict),
         stored=held,
-        aside=frozenset({(conflict.sop_instance_uid, conflict.sha256)}),
+        aside=frozenset({(conflict.sop_instance_uid, conflict.content_hash)}),
         indexed=held,
         jobs=jobs,
         taken={"pacs": taken, "second": dict(taken)},
@@ -176,7 +176,7 @@ def test_what_is_lost_is_found_at_the_stage_that_lost_it(planted: str) -> None:
 
 def test_a_content_under_a_known_uid_that_was_acknowledged_is_lost_as_only_one_can_be_stored() -> None:
     evidence = good()
-    other = an_entry("1.1", 1, sha256="other content")
+    other = an_entry("1.1", 1, content_hash="other content")
     judgement = judge(dataclasses.replace(evidence, entries=(*evidence.entries, other)))
     assert len(judgement.lost) == 1
     assert "1.1.1" in judgement.lost[0]
@@ -217,7 +217,7 @@ def test_the_same_answer_twice_counts_once() -> None:
 def test_of_a_result_that_came_back_nothing_more_is_expected() -> None:
     evidence = good()
     back = an_entry("1.1", 9, origin=Origin.RESULT)
-    content = (back.sop_instance_uid, back.sha256)
+    content = (back.sop_instance_uid, back.content_hash)
     came = dataclasses.replace(
         evidence,
         entries=(*evidence.entries, back),

@@ -14,6 +14,7 @@ import zlib
 from copy import deepcopy
 from pathlib import Path
 
+from blake3 import blake3
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.filebase import DicomBytesIO
@@ -74,6 +75,11 @@ def encoded(dataset: Dataset, transfer_syntax_uid: str = ExplicitVRLittleEndian)
     deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     deflated = deflate.compress(content) + deflate.flush()
     return deflated + bytes(len(deflated) % 2)
+
+
+def hash_of(content: bytes) -> str:
+    """Of a dataset as the node names it."""
+    return f"blake3:{blake3(content).hexdigest()}"
 
 
 def in_syntax(dataset: Dataset, transfer_syntax_uid: str) -> Dataset:

@@ -81,11 +81,11 @@ def get(tx: sa.Connection, commitment_id: CommitmentId) -> records.Commitment:
 def held(tx: sa.Connection, uids: Iterable[str]) -> dict[str, records.Held]:
     """What the index says of these instances, by UID; those that it lacks are left out."""
     table = tables.instance
-    columns = (table.c.sop_instance_uid, table.c.sop_class_uid, table.c.file_key, table.c.sha256)
+    columns = (table.c.sop_instance_uid, table.c.sop_class_uid, table.c.file_key, table.c.content_hash)
     return {
-        uid: records.Held(sop_class_uid=sop_class_uid, file_key=file_key, sha256=sha256)
+        uid: records.Held(sop_class_uid=sop_class_uid, file_key=file_key, content_hash=content_hash)
         for group in _groups(uids)
-        for uid, sop_class_uid, file_key, sha256 in tx.execute(sa.select(*columns).where(columns[0].in_(group)))
+        for uid, sop_class_uid, file_key, content_hash in tx.execute(sa.select(*columns).where(columns[0].in_(group)))
     }
 
 

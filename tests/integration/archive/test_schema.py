@@ -33,14 +33,8 @@ def test_migrating_twice_changes_nothing(database_url: str) -> None:
 def test_a_database_of_the_first_release_keeps_every_row(database_url: str) -> None:
     """One row in each table that refers to the others by 1; to drop a table must not delete what refers to it."""
     engine = sa.create_engine(database_url)
-    settings = Config()
-    settings.set_main_option("script_location", str(MIGRATIONS))
-    first = sa.MetaData()
     with engine.begin() as connection:
-        settings.attributes["connection"] = connection
-        command.upgrade(settings, "0001")
-        first.reflect(connection)
-        tables = [table for table in first.sorted_tables if table.name != "alembic_version"]
+        tables = _made_by(connection, "0001")
         for table in tables:
             connection.execute(sa.insert(table).values({column.name: _filling(column) for column in table.columns}))
     engine.dispose()
@@ -48,6 +42,28 @@ def test_a_database_of_the_first_release_keeps_every_row(database_url: str) -> N
         counts = {table.name: tx.scalar(sa.select(sa.func.count()).select_from(table)) for table in tables}
     assert counts == dict.fromkeys(counts, 1)
     assert len(counts) > 5
+
+
+def test_the_hash_of_an_instance_is_marked_with_what_it_was_made_by(database_url: str) -> None:
+    engine = sa.create_engine(database_url)
+    with engine.begin() as connection:
+        for table in _made_by(connection, "0007"):
+            connection.execute(sa.insert(table).values({column.name: _filling(column) for column in table.columns}))
+        connection.execute(text("UPDATE instance SET sha256 = :digits"), {"digits": "ab" * 32})
+    engine.dispose()
+    with migrated(database_url) as database, database.transaction() as tx:
+        assert tx.scalars(text("SELECT content_hash FROM instance")).all() == ["sha256:" + "ab" * 32]
+
+
+def _made_by(connection: sa.Connection, revision: str) -> list[sa.Table]:
+    """The tables of an older release, those first to which others refer."""
+    settings = Config()
+    settings.set_main_option("script_location", str(MIGRATIONS))
+    settings.attributes["connection"] = connection
+    command.upgrade(settings, revision)
+    found = sa.MetaData()
+    found.reflect(connection)
+    return [table for table in found.sorted_tables if table.name != "alembic_version"]
 
 
 def _filling(column: sa.Column[Any]) -> object:

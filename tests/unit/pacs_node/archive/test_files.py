@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import threading
 from dataclasses import replace
@@ -27,7 +28,7 @@ from pacs_node.archive.files import InstanceFiles
 from pacs_node.domain.identifiers import SeriesUid, StudyUid
 from pacs_node.domain.instance import Receipt, StoreOutcome, StoreRequest
 from pacs_node.errors import InstanceConflict, InstanceUnreadable, NotFound, StorageFailed, StorageFull
-from tests.support.instances import SERIES_UID, STUDY_UID, a_request, an_instance, encoded
+from tests.support.instances import SERIES_UID, STUDY_UID, a_request, an_instance, encoded, hash_of
 
 CT, MR, EXPLICIT, JPEG = CTImageStorage, MRImageStorage, ExplicitVRLittleEndian, JPEGLSLossless
 AT = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
@@ -39,6 +40,17 @@ def stored(files: InstanceFiles, request: StoreRequest, content: bytes) -> tuple
     draft.write(content[:100])
     draft.write(memoryview(content)[100:])
     return draft.commit(StudyUid(STUDY_UID), SeriesUid(SERIES_UID), AT)
+
+
+def as_older_nodes_did(path: Path, content: bytes) -> None:
+    """Put the hash into the note of a stored file that nodes wrote before it named its algorithm."""
+    file = path.read_bytes()
+    start = part10.head_length(file) - part10.NOTE_BYTES
+    values = json.loads(file[start : start + part10.NOTE_BYTES])
+    del values["content_hash"]
+    note = json.dumps({**values, "sha256": hashlib.sha256(content).hexdigest()}).encode().ljust(part10.NOTE_BYTES)
+    path.chmod(0o600)
+    path.write_bytes(file[:start] + note + file[start + part10.NOTE_BYTES :])
 
 
 def everything(root: Path) -> dict[str, bytes]:
@@ -85,7 +97,7 @@ def test_a_file_is_named_by_the_hash_of_its_uid(tmp_path: Path) -> None:
 def test_the_receipt_says_what_was_received_and_can_be_read_again(tmp_path: Path) -> None:
     request = a_request(an_instance("1.2.3"), DeflatedExplicitVRLittleEndian)
     _, receipt = stored(InstanceFiles(tmp_path), request, b"x" * 201)
-    assert (receipt.size_bytes, receipt.sha256) == (201, hashlib.sha256(b"x" * 201).hexdigest())
+    assert (receipt.size_bytes, receipt.content_hash) == (201, hash_of(b"x" * 201))
     assert (receipt.study_instance_uid, receipt.series_instance_uid) == (STUDY_UID, SERIES_UID)
     assert (receipt.calling_ae_title, receipt.peer_address, receipt.received_at) == ("CT1", "192.0.2.7", AT)
     another = InstanceFiles(tmp_path)
@@ -117,15 +129,61 @@ def test_other_content_under_the_same_uid_is_kept_aside(tmp_path: Path) -> None:
     files, request = InstanceFiles(tmp_path), a_request(an_instance("1.2.3"))
     _, receipt = stored(files, request, b"x" * 200)
     before = everything(tmp_path)
-    hashes = [hashlib.sha256(content).hexdigest() for content in (b"x" * 200, b"y" * 200, b"1.2.3")]
+    hashes = [hash_of(content) for content in (b"x" * 200, b"y" * 200)]
     with pytest.raises(InstanceConflict) as conflict:
         stored(files, request, b"y" * 200)
-    assert [conflict.value.stored_sha256, conflict.value.refused_sha256] == hashes[:2]
+    assert [conflict.value.stored_hash, conflict.value.refused_hash] == hashes
     after = everything(tmp_path)
-    aside = f"conflicts/{hashes[2]}-{hashes[1]}.dcm"
+    aside = f"conflicts/{hashlib.sha256(b'1.2.3').hexdigest()}-{hashes[1].removeprefix('blake3:')}.dcm"
     assert after.pop(aside).endswith(b"y" * 200)
     assert after == before
     assert list(files.scan()) == [receipt.file_key]
+
+
+@pytest.mark.parametrize("size_bytes", [200, (1 << 20) + 200], ids=["in memory", "longer than a buffer"])
+def test_what_an_older_node_stored_is_known_when_it_comes_again(tmp_path: Path, size_bytes: int) -> None:
+    files, request, content = InstanceFiles(tmp_path), a_request(an_instance()), b"x" * size_bytes
+    _, receipt = stored(files, request, content)
+    as_older_nodes_did(tmp_path / receipt.file_key, content)
+    before = everything(tmp_path)
+    outcome, again = stored(files, request, content)
+    assert (outcome, again) == (StoreOutcome.ALREADY_STORED, files.read_receipt(receipt.file_key))
+    assert again.content_hash == f"sha256:{hashlib.sha256(content).hexdigest()}"
+    assert everything(tmp_path) == before
+
+
+def test_other_content_than_an_older_node_stored_is_refused(tmp_path: Path) -> None:
+    files, request = InstanceFiles(tmp_path), a_request(an_instance())
+    _, receipt = stored(files, request, b"x" * 200)
+    as_older_nodes_did(tmp_path / receipt.file_key, b"x" * 200)
+    with pytest.raises(InstanceConflict) as conflict:
+        stored(files, request, b"y" * 200)
+    hashes = [f"sha256:{hashlib.sha256(b'x' * 200).hexdigest()}", hash_of(b"y" * 200)]
+    assert [conflict.value.stored_hash, conflict.value.refused_hash] == hashes
+    assert (tmp_path / receipt.file_key).read_bytes().endswith(b"x" * 200)
+
+
+@pytest.mark.parametrize("is_older", [False, True])
+def test_one_changed_bit_is_seen_by_the_hash(tmp_path: Path, is_older: bool) -> None:
+    files, content = InstanceFiles(tmp_path), bytes(3 << 20)
+    _, receipt = stored(files, a_request(an_instance()), content)
+    path = tmp_path / receipt.file_key
+    if is_older:
+        as_older_nodes_did(path, content)
+    content_hash = files.read_receipt(receipt.file_key).content_hash
+    assert files.is_intact(receipt.file_key, content_hash)
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    assert not files.is_intact(receipt.file_key, content_hash)
+
+
+def test_a_hash_of_an_unknown_kind_is_no_note_of_ours(tmp_path: Path) -> None:
+    files = InstanceFiles(tmp_path)
+    _, receipt = stored(files, a_request(an_instance()), b"x" * 200)
+    path = tmp_path / receipt.file_key
+    path.write_bytes(path.read_bytes().replace(b"blake3:", b"blake4:"))
+    with pytest.raises(InstanceUnreadable):
+        files.read_receipt(receipt.file_key)
 
 
 def test_the_same_bytes_in_another_transfer_syntax_are_other_content(tmp_path: Path) -> None:

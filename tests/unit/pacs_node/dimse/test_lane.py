@@ -281,10 +281,10 @@ def test_a_store_without_a_dataset_is_answered() -> None:
 
 
 def test_a_conflict_is_told_with_both_hashes() -> None:
-    scene = Set(FakeInbox("commit", InstanceConflict(stored_sha256="aa", refused_sha256="bb")))
+    scene = Set(FakeInbox("commit", InstanceConflict(stored_hash="aa", refused_hash="bb")))
     scene.receive(a_store(1), (1, 0, b"x"))
     [(name, values)] = scene.events
-    assert (name, values["stored_sha256"], values["refused_sha256"]) == ("instance_refused", "aa", "bb")
+    assert (name, values["stored_hash"], values["refused_hash"]) == ("instance_refused", "aa", "bb")
 
 
 def another(message_id: int) -> tuple[int, int, bytes]:
