@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,23 +15,29 @@ from tests.benchmarks import capacity, growth, load, lungs, receive, report, sen
 from tests.benchmarks.capacity import Stage
 from tests.benchmarks.goals import Goal, table
 from tests.support.detectors import ball_repository
+from tests.support.network import LOOPBACK, Network, ethernet
 from tests.support.series import Ball, a_chest_series, chest_hu
 from tests.support.volumes import a_grid, a_volume
 
 pytestmark = pytest.mark.services
 
 
+@pytest.mark.parametrize("network", [partial(nullcontext, LOOPBACK), ethernet], ids=["loopback", "Ethernet"])
 @pytest.mark.parametrize("sending", [None, receive.by_dcmtk], ids=["own sender", "storescu"])
-def test_receivers_are_measured_in_turn(tmp_path: Path, sending: receive.Sending | None) -> None:
-    seconds = receive.measure(tmp_path, receive.FROM_STORESCU, sending=sending, counts=(1,), instances=3, rounds=2)
+def test_receivers_are_measured_in_turn(
+    tmp_path: Path, sending: receive.Sending | None, network: Callable[[], AbstractContextManager[Network]]
+) -> None:
+    with network() as place:
+        receivers = receive.from_storescu(place)
+        seconds = receive.measure(tmp_path, receivers, sending=sending, counts=(1,), instances=3, rounds=2)
     assert {key: len(taken) for key, taken in seconds.items()} == {(receive.NODE, 1): 2, (receive.DCMTK, 1): 2}
     assert all(taken_s > 0 for taken in seconds.values() for taken_s in taken)
-    for name in receive.FROM_STORESCU:
+    for name in receivers:
         assert name in receive.table(seconds)
 
 
 def test_many_senders_are_measured(tmp_path: Path) -> None:
-    only = {receive.NODE: receive.FROM_STORESCU[receive.NODE]}
+    only = {receive.NODE: receive.ON_DISK[receive.NODE]}
     assert len(receive.measure(tmp_path, only, counts=(11,), instances=11, rounds=1)[receive.NODE, 11]) == 1
 
 

@@ -32,6 +32,7 @@ from pacs_node.domain.instance import Receipt
 from pacs_node.errors import NodeError
 from pacs_node.steps.receive import Receiver
 from tests.support.instances import encoded
+from tests.support.network import LOOPBACK, Network
 
 AE_TITLE = "PULMONODE"
 
@@ -117,15 +118,21 @@ def dcmtk(tool: str, *arguments: str | Path, check: bool = True) -> str:
 
 @contextmanager
 def storescp(
-    folder: Path, *options: str, ae_title: str = "STORESCP", tls: PeerTls | None = None, **environment: str
+    folder: Path,
+    *options: str,
+    ae_title: str = "STORESCP",
+    tls: PeerTls | None = None,
+    network: Network = LOOPBACK,
+    **environment: str,
 ) -> Iterator[scu.Peer]:
     """DCMTK's storage SCP, which writes into the folder; `tls` is how to speak to it if the options switch TLS on."""
     if shutil.which("storescp") is None:
         pytest.skip("storescp of DCMTK is not installed")
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    with running(["storescp", "-aet", ae_title, *options, "-od", str(folder), str(port)], **environment):
-        peer = scu.Peer(name="storescp", ae_title=ae_title, host="127.0.0.1", port=port, tls=tls)
+    command = [*network.prefix, "storescp", "-aet", ae_title, *options, "-od", str(folder), str(port)]
+    with running(command, **environment):
+        peer = scu.Peer(name="storescp", ae_title=ae_title, host=network.host, port=port, tls=tls)
         await_echo(peer)
         yield peer
 
