@@ -176,7 +176,7 @@ def by_dcmtk(peer: Peer, count: int, each: int, tag: str) -> float:
 
 
 def _touch_memory(instances: int) -> None:
-    """Use as much memory as these instances take, once: to a virtual machine each page costs far more the first time."""
+    """Use as much memory as these instances take: in a virtual machine each page costs far more the first time."""
     with NamedTemporaryFile(prefix="receive-", dir=MEMORY) as file:
         for _ in range(instances):
             file.write(bytes(2 * PIXELS * PIXELS))
