@@ -14,6 +14,9 @@ from typing import Any, Self
 from inference.errors import ContractInvalid
 from inference.geometry import Shape, Spacing
 
+COARSEST = 16
+"""Voxels; the stride of the coarsest map of a one-pass detector divides it, so CTs can be cut at its multiples."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorSpec:
@@ -168,11 +171,13 @@ class Contract:
 
         Raises
         ------
-        ContractInvalid : not JSON, an unknown or missing key, or a value of the wrong kind
+        ContractInvalid : not JSON, an unknown or missing key, or a value that is not allowed
         """
         try:
-            raw = json.loads(text)
-            return cls(**_typed(raw))
+            contract = cls(**_typed(json.loads(text)))
+            if contract.is_one_pass and COARSEST % contract.step:
+                raise ValueError(f"the stride of each map of a one-pass detector divides {COARSEST} voxels")
+            return contract
         except (ValueError, TypeError, KeyError) as error:
             raise ContractInvalid(f"contract.json cannot be read: {error}") from error
 

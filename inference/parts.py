@@ -1,87 +1,80 @@
-"""The detector's probability without windows: the CT in a few large parts, each with its surroundings. Pure.
+"""Parts of a CT, each asked with its surroundings; no model. Pure.
 
-For networks that judge a voxel alike in windows of any size (`inference.contract.Detection.is_one_pass`): every voxel
-is asked twice, as it is and with all axes turned round, and not in eight windows. Where both see a nodule there is more
-often one than where one does. Parts are there for the memory only; what a network sees beyond the margin of a
-part moves a voxel in 100,000 across the threshold (`deploy/docs/performance.md`). Called from `inference.search`.
+For networks that judge a voxel alike in windows of any size (`inference.contract.Detection.is_one_pass`): what such a
+network sees beyond the margin of a part moves a voxel in 100,000 across the threshold (`deploy/docs/performance.md`).
+Called from `inference.one_pass`.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from inference.contract import COARSEST
 from inference.geometry import Shape
 from inference.predictor import FloatTensor
 
-LARGEST = 8_000_000
-"""Voxels of a part without its margin. With it a part has at most 11 million, for which the network takes about 1 GB
-(in float32 1.6); smaller ones take less memory, and more time, as margins are asked twice."""
+LARGEST = 12_000_000
+"""Voxels of a part with its margin, for which the network takes about 1 GB (in float32 1.7); smaller ones take less
+memory, and more time, as margins are asked twice."""
 
 MARGIN = 32
 """Voxels around a part that are asked, too, and not used."""
 
-STEP = 32
-"""Voxels; the lengths of parts are multiples of it as far as those of the CT are."""
-
-VIEWS: tuple[Callable[[FloatTensor], FloatTensor], ...] = (np.asarray, np.flip)
-"""As it is, and with all axes turned round; each takes back what it did."""
-
+Ask = Callable[[FloatTensor], FloatTensor]
 Span = tuple[int, int]
 Part = tuple[Span, Span, Span]
 
 
-def probability_of_parts(
-    values_kji: FloatTensor,
-    ask: Callable[[FloatTensor], FloatTensor],
-    tell: Callable[[float], None],
-    *,
-    largest: int = LARGEST,
-) -> FloatTensor:
-    """Mean of what the network says of each voxel in the two views.
+def parts(box: Part, shape_kji: Shape, largest: int) -> Iterator[Part]:
+    """Parts that cover a box of the CT once, in index order: it is halved along its longest axis.
 
     Parameters
     ----------
-    values_kji : along each axis as long as the network takes
-    ask : from windows of shape (1, 1, k, j, i) to their probabilities of shape (1, k, j, i)
-    tell : told the share of the CT that is done with, 0..1
-    largest : voxels of a part
+    box : its ends lie on multiples of `COARSEST` as far as those of the CT do, and so do those of the parts
+    shape_kji : of the CT
+    largest : voxels of a part with its margin
     """
-    found = np.zeros(values_kji.shape, np.float32)
-    k, j, i = values_kji.shape
-    some = list(parts((k, j, i), largest))
-    for done, (part, turned) in enumerate(itertools.product(some, VIEWS)):
-        tell(done / (len(some) * len(VIEWS)))
-        around = _around(part, values_kji.shape)
-        inside = tuple(slice(a - b, stop - b) for (a, stop), (b, _) in zip(part, around, strict=True))
-        here, there = (tuple(slice(*span) for span in box) for box in (part, around))
-        answer = ask(np.ascontiguousarray(turned(values_kji[there]))[None, None])[0]
-        found[here] += turned(answer)[inside] / np.float32(len(VIEWS))
-    return found
-
-
-def parts(shape_kji: Shape, largest: int) -> Iterator[Part]:
-    """Parts of at most `largest` voxels that cover the CT once, in index order: it is halved along its longest axis."""
-    k, j, i = shape_kji
-    yield from _halved(((0, k), (0, j), (0, i)), largest)
-
-
-def _halved(part: Part, largest: int) -> Iterator[Part]:
-    lengths = [stop - start for start, stop in part]
+    lengths = [stop - start for start, stop in box]
     longest = max(range(3), key=lambda axis: lengths[axis])
-    if math.prod(lengths) <= largest or lengths[longest] < 2 * STEP:
-        yield part
+    asked = math.prod(stop - start for start, stop in _around(box, shape_kji))
+    if asked <= largest or lengths[longest] < 2 * COARSEST:
+        yield box
         return
-    start, stop = part[longest]
-    middle = start + lengths[longest] // 2 // STEP * STEP
+    start, stop = box[longest]
+    middle = start + lengths[longest] // 2 // COARSEST * COARSEST
     for half in ((start, middle), (middle, stop)):
-        k, j, i = (half if axis == longest else span for axis, span in enumerate(part))
-        yield from _halved((k, j, i), largest)
+        k, j, i = (half if axis == longest else span for axis, span in enumerate(box))
+        yield from parts((k, j, i), shape_kji, largest)
 
 
-def _around(part: Part, shape_kji: tuple[int, ...]) -> Part:
-    k, j, i = ((max(0, a - MARGIN), min(n, b + MARGIN)) for (a, b), n in zip(part, shape_kji, strict=True))
+def index(part: Part) -> tuple[slice, slice, slice]:
+    """The index of a part."""
+    k, j, i = (slice(*span) for span in part)
+    return k, j, i
+
+
+def asked(values_kji: FloatTensor, part: Part, ask: Ask, least_kji: Shape) -> FloatTensor:
+    """What the network says of a part, its shape.
+
+    Parameters
+    ----------
+    ask : from windows of shape (1, 1, k, j, i) to their probabilities of shape (1, k, j, i)
+    least_kji : the smallest window that may be asked
+    """
+    k, j, i = values_kji.shape
+    around = _around(part, (k, j, i), least_kji)
+    answer: FloatTensor = ask(np.ascontiguousarray(values_kji[index(around)])[None, None])[0]
+    k, j, i = ((start - a, stop - a) for (start, stop), (a, _) in zip(part, around, strict=True))
+    return answer[index((k, j, i))]
+
+
+def _around(part: Part, shape_kji: Shape, least_kji: Shape = (0, 0, 0)) -> Part:
+    """A part with its margin; more of it where the CT ends, if it would be too small."""
+    k, j, i = (
+        (max(0, min(start - MARGIN, count - least)), min(count, max(stop + MARGIN, least)))
+        for (start, stop), count, least in zip(part, shape_kji, least_kji, strict=True)
+    )
     return k, j, i

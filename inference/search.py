@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from inference.contract import Detection
 from inference.geometry import Shape
-from inference.parts import probability_of_parts
+from inference.one_pass import probability_in_one_pass
 from inference.predictor import FloatTensor
 from inference.tiling import Window, batches, window
 
@@ -44,7 +44,7 @@ def probability(
 ) -> FloatTensor:
     """What the detector says of each voxel.
 
-    Of a one-pass detector see `inference.parts`; of others it is the mean of the windows that cover a voxel, as in
+    Of a one-pass detector see `inference.one_pass`; of others it is the mean of the windows that cover a voxel, as in
     paper 4, section II, and 0 where none was asked.
 
     Parameters
@@ -56,7 +56,7 @@ def probability(
     batch : windows per question
     """
     if detection.is_one_pass:
-        return probability_of_parts(values_kji, ask, tell)
+        return probability_in_one_pass(values_kji, ask, tell, detection)
     mean = _Mean(values_kji.shape, starts, detection)
     asked: set[Shape] = set()
 

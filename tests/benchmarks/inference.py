@@ -23,8 +23,9 @@ from inference.eligibility.stack import sorted_stack, stack_grid
 from inference.engine import Engine
 from inference.findings import Finding
 from inference.lungs import find_lungs
+from inference.one_pass import probability_in_one_pass
 from inference.onnx import OnnxPredictor
-from inference.parts import LARGEST, probability_of_parts
+from inference.parts import LARGEST
 from inference.pipeline import Pipeline, run
 from inference.predictor import FloatTensor
 from inference.preprocess import prepare
@@ -133,7 +134,13 @@ def seams(name: str, volume: Volume) -> str:
     field = prepare(volume, find_lungs(volume).mask_kji, detector)
     engine = Engine(MODELS.artefact(detector.model, detector.version), threads=THREADS, is_exact=True)
     in_parts, as_one = (
-        probability_of_parts(field.values_kji, lambda window: _answer(engine, window), lambda share: None, largest=most)
+        probability_in_one_pass(
+            field.values_kji,
+            lambda window: _answer(engine, window),
+            lambda share: None,
+            dataclasses.replace(detector.detection, operating_score=0.0),  # everything is asked in both views
+            largest=most,
+        )
         for most in (LARGEST, field.values_kji.size)
     )
     off = np.abs(in_parts - as_one)

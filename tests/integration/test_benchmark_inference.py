@@ -36,4 +36,5 @@ def test_findings_are_compared_by_their_masks() -> None:
 
 def test_what_is_shipped_is_measured_on_whole_phantoms() -> None:
     figures = phantoms.found(seeds=[phantoms.SEEDS[0]], threads=1)
+    assert "nodules of 1 SYNTHETIC phantoms, all findings: sensitivity_solid_6mm" in figures
     assert "nodules of 1 SYNTHETIC phantoms, as served: sensitivity_solid_6mm" in figures

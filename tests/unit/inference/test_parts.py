@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from inference.contract import COARSEST
 from inference.geometry import Shape
-from inference.parts import MARGIN, STEP, parts, probability_of_parts
+from inference.parts import MARGIN, Part, asked, index, parts
 from inference.predictor import FloatTensor
-from inference.search import probability
-from tests.support.predictors import DETECTION
 
-ONE_PASS = dataclasses.replace(DETECTION, is_one_pass=True)
 REACH = 2 * MARGIN + 1
 """Edge of what a network may look at for all its answers to be those of one pass."""
+LEAST = (64, 64, 64)
 
 
 class Detector:
@@ -32,11 +29,17 @@ class Detector:
         return np.asarray(ndimage.uniform_filter(windows[:, 0], (0, *[self.reach] * 3), mode="constant"), np.float32)
 
 
-def searched(values: FloatTensor, reach: int) -> tuple[FloatTensor, list[tuple[int, ...]], list[float]]:
-    """The answer in parts, the windows that were asked, and the progress."""
-    detector, told = Detector(reach), []  # type: tuple[Detector, list[float]]
-    found = probability_of_parts(values, detector, told.append, largest=64**3)
-    return found, detector.asked, told
+def whole(shape: Shape) -> Part:
+    k, j, i = shape
+    return (0, k), (0, j), (0, i)
+
+
+def in_parts(values: FloatTensor, detector: Detector, largest: int) -> FloatTensor:
+    found = np.full(values.shape, np.nan, np.float32)
+    k, j, i = values.shape
+    for part in parts(whole((k, j, i)), (k, j, i), largest):
+        found[index(part)] = asked(values, part, detector, LEAST)
+    return found
 
 
 def a_field(shape: Shape, seed: int = 0) -> FloatTensor:
@@ -44,65 +47,63 @@ def a_field(shape: Shape, seed: int = 0) -> FloatTensor:
 
 
 def test_parts_answer_as_one_pass_over_the_whole() -> None:
-    values = a_field((128, 64, 96))
-    found, asked, _ = searched(values, REACH)
-    assert len(asked) > 2
+    values, detector = a_field((128, 64, 96)), Detector(REACH)
+    found = in_parts(values, detector, largest=96 * 64 * 96)
+    assert len(detector.asked) == 2
     np.testing.assert_allclose(found, Detector(REACH)(values[None, None])[0], rtol=0, atol=1e-5)
 
 
 def test_a_network_that_looks_farther_than_the_margin_may_differ_at_the_seams_only() -> None:
-    values = a_field((128, 64, 64))
-    found, asked, _ = searched(values, REACH + 16)
+    values, detector = a_field((128, 64, 64)), Detector(REACH + 16)
+    found = in_parts(values, detector, largest=96 * 64 * 64)
     differing = np.abs(found - Detector(REACH + 16)(values[None, None])[0]).max(axis=(1, 2)) > 1e-5
-    assert len(asked) == 4
+    assert len(detector.asked) == 2
     assert differing.any()
     assert not differing[: 64 - 8].any()
     assert not differing[64 + 8 :].any()
 
 
-def test_a_part_is_asked_as_it_is_and_turned_round_and_the_answers_are_averaged() -> None:
-    """This network sees one voxel too far along every axis; turned round it sees as much too near."""
-    values = a_field((64, 64, 64))
-    found = probability_of_parts(values, lambda windows: np.roll(windows[:, 0], 1, (1, 2, 3)), lambda share: None)
-    expected = (np.roll(values, 1, (0, 1, 2)) + np.roll(values, -1, (0, 1, 2))) / 2
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
-
-
 def test_a_ct_that_is_small_is_asked_once() -> None:
-    values = a_field((64, 64, 64))
-    found, asked, told = searched(values, 3)
-    assert asked == [(1, 1, 64, 64, 64)] * 2
+    detector = Detector(3)
+    found = in_parts(a_field((64, 64, 64)), detector, largest=64**3)
+    assert detector.asked == [(1, 1, 64, 64, 64)]
     assert found.dtype == np.float32
-    assert told == [0.0, 0.5]
 
 
-def test_the_search_asks_a_one_pass_detector_so() -> None:
-    values, detector = a_field((128, 64, 64)), Detector(3)
-    found = probability(values, (), ONE_PASS, detector, lambda share: None)
-    assert detector.asked == [(1, 1, 128, 64, 64)] * 2
-    np.testing.assert_allclose(found, Detector(3)(values[None, None])[0], rtol=0, atol=1e-6)
-
-
-def test_progress_grows_with_the_parts() -> None:
-    _, asked, told = searched(a_field((256, 64, 64)), 1)
-    assert told == [n / len(asked) for n in range(len(asked))]
+def test_a_part_in_a_corner_is_asked_in_the_smallest_window_and_answers_for_itself() -> None:
+    values, detector = a_field((128, 96, 80)), Detector(REACH)
+    expected = Detector(REACH)(values[None, None])[0]
+    for part in (((0, 16), (80, 96), (0, 16)), ((112, 128), (0, 16), (64, 80))):
+        np.testing.assert_allclose(asked(values, part, detector, LEAST), expected[index(part)], rtol=0, atol=1e-5)
+    assert detector.asked == [(1, 1, 64, 64, 64)] * 2
 
 
 @settings(deadline=None)
-@given(steps=st.tuples(*[st.integers(0, 9)] * 3), most=st.sampled_from([64**3, 96**3, 8_000_000]))
-def test_parts_cover_every_voxel_once_and_are_no_larger_than_they_may_be(
-    steps: tuple[int, int, int], most: int
+@given(
+    box=st.tuples(*[st.tuples(st.integers(0, 9), st.integers(1, 9))] * 3),
+    beyond=st.tuples(*[st.integers(0, 4)] * 3),
+    most=st.sampled_from([96**3, 160**3, 12_000_000]),
+)
+def test_parts_cover_every_voxel_of_a_box_once_and_no_question_is_too_large(
+    box: tuple[tuple[int, int], ...], beyond: Shape, most: int
 ) -> None:
-    k, j, i = (64 + STEP * step for step in steps)
-    count = np.zeros((k, j, i), np.uint8)
-    for part in parts((k, j, i), most):
-        box = count[tuple(slice(*span) for span in part)]
-        box += 1
-        assert box.size <= most
-        assert all(span[0] % STEP == 0 and span[1] % STEP == 0 for span in part)
-    assert (count == 1).all()
+    k, j, i = ((COARSEST * first, COARSEST * (first + count)) for first, count in box)
+    shape = (k[1] + COARSEST * beyond[0], j[1] + COARSEST * beyond[1], i[1] + COARSEST * beyond[2])
+    count, detector = np.zeros(shape, np.uint8), Detector(1)
+    for part in parts((k, j, i), shape, most):
+        count[index(part)] += 1
+        asked(np.broadcast_to(np.float32(0), shape), part, lambda windows: _noted(windows, detector), (1, 1, 1))
+        assert all(start % COARSEST == 0 and stop % COARSEST == 0 for start, stop in part)
+    assert (count[index((k, j, i))] == 1).all()
+    assert count.sum() == (k[1] - k[0]) * (j[1] - j[0]) * (i[1] - i[0])
+    assert max(np.prod(window) for window in detector.asked) <= most
+
+
+def _noted(windows: FloatTensor, detector: Detector) -> FloatTensor:
+    detector.asked.append(windows.shape)
+    return windows[:, 0]
 
 
 def test_a_ct_of_any_length_ends() -> None:
     """Parts that cannot be halved stay larger than they should be."""
-    assert list(parts((33, 40, 50), 100)) == [((0, 33), (0, 40), (0, 50))]
+    assert list(parts(whole((17, 20, 30)), (17, 20, 30), 100)) == [whole((17, 20, 30))]

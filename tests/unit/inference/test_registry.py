@@ -290,6 +290,16 @@ def test_a_record_is_read_as_it_was_written() -> None:
     assert (system.active, system.before, system.kept, system.models) == (2, (1,), (1, 2), ("a", "b"))
 
 
+def test_a_one_pass_detector_with_too_coarse_a_map_is_refused() -> None:
+    """CTs are cut at multiples of 16 voxels, so a network that needs longer steps could not be asked."""
+    detection = dataclasses.replace(DETECTION, is_one_pass=True)
+    assert Contract.from_json(a_detector(detection=detection, features=(("v1", 16, 1),)).to_json()).step == 16
+    for text in (a_detector(detection=detection, features=(("v1", step, 1),)).to_json() for step in (12, 32)):
+        with pytest.raises(ContractInvalid, match="divides 16 voxels"):
+            Contract.from_json(text)
+    assert Contract.from_json(a_detector(features=(("v1", 32, 1),)).to_json()).step == 32
+
+
 def test_a_contract_of_something_else_is_refused(repository: ModelRepository) -> None:
     other = (repository.path / "fine/1/contract.json").read_text()
     (repository.path / "fine/2/contract.json").write_text(other)

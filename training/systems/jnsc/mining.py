@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from inference.geometry import Shape
-from inference.parts import probability_of_parts
+from inference.one_pass import probability_in_one_pass
 from inference.predictor import FloatTensor
 from inference.volume import BoolArray
 from training.data.scans import Scan
@@ -19,9 +20,11 @@ from training.data.targets import NOTHING
 from training.networks.jnsc import STRIDES, Jnsc
 from training.place import Place
 from training.systems.jnsc.candidates import NEIGHBOURS, THRESHOLD
+from training.systems.jnsc.contracts import DETECTION
 from training.systems.jnsc.inputs import normalised
 
 WINDOW, STEP = 64, 56
+EVERYTHING = replace(DETECTION, operating_score=0.0)
 SMALLEST = 10
 MOST = 150
 NEAR_MM = 4
@@ -57,8 +60,11 @@ def _in_one_pass(network: Jnsc, scan: Scan) -> BoolArray:
     positive = np.zeros(scan.volume_hu.shape, bool)
     whole = tuple(slice(0, length // STRIDES[-1] * STRIDES[-1]) for length in scan.volume_hu.shape)
     values = normalised(scan.volume_hu[whole]).numpy()
-    found = probability_of_parts(
-        values, lambda window: _probability(network, torch.from_numpy(window[0, 0]))[None], lambda share: None
+    found = probability_in_one_pass(
+        values,
+        lambda window: _probability(network, torch.from_numpy(window[0, 0]))[None],
+        lambda share: None,
+        EVERYTHING,
     )
     positive[whole] = found >= THRESHOLD
     return positive

@@ -33,11 +33,17 @@ class PhantomCase:
 
 
 def evaluate(
-    seeds: Iterable[int], detector: Contract, head: Contract, predictor: Predictor, tell: Callable[[str], None]
+    seeds: Iterable[int],
+    detector: Contract,
+    head: Contract,
+    predictor: Predictor,
+    tell: Callable[[str], None],
+    *,
+    score: float = 0.0,
 ) -> list[PhantomCase]:
-    """One case per seed; findings of every score are kept."""
+    """One case per seed; findings from this score on are kept."""
     assert detector.detection is not None
-    detection = dataclasses.replace(detector.detection, operating_score=0.0)
+    detection = dataclasses.replace(detector.detection, operating_score=score)
     pipeline = Pipeline(name="jnsc", detector=dataclasses.replace(detector, detection=detection), head=head)
     cases = []
     for seed in seeds:
