@@ -1,4 +1,4 @@
-"""What the detector costs on CPU in each runtime, and whether one pass as served finds what windows in float32 find.
+"""What the detector costs on CPU in each runtime, and what it changes in the findings how it is asked, and how exactly.
 
 CPU seconds by `time.process_time`, a process for each reading, runtimes in turn. Called by `make bench`.
 """
@@ -11,11 +11,12 @@ import multiprocessing
 import resource
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from inference.one_pass import probability_in_one_pass
 from inference.onnx import OnnxPredictor
 from inference.parts import LARGEST
 from inference.pipeline import Pipeline, run
-from inference.predictor import FloatTensor
+from inference.predictor import FloatTensor, Predictor
 from inference.preprocess import prepare
 from inference.registry import ModelRepository
 from inference.series import find_files, load, read_headers
@@ -35,6 +36,7 @@ from inference.volume import Volume
 from pacs_node.steps.offline import pipeline_named
 from tests.benchmarks import phantoms
 from tests.benchmarks.goals import Goal, Measured
+from tests.benchmarks.halves import HalvesPredictor
 from training.data import phantom, splits
 from training.data.luna16 import load as load_nodules
 from training.systems.jnsc import patches, report
@@ -46,6 +48,7 @@ DATA = ROOT / "../shared/data"
 THREADS, WINDOWS, ROUNDS = 2, 12, 3
 REAL_CTS = (("LIDC-IDRI-0001", 0), ("C3N-00247", 0), ("ACRIN-FLT-Breast_001", 0), ("ACRIN-FLT-Breast_001", 1))
 PHANTOMS = (10_001, 10_002)
+FROC = ("sensitivity", "sensitivity_at_1_per_1000_cm3", "false_per_cm3")
 
 Ask = Callable[[FloatTensor], object]
 
@@ -66,17 +69,17 @@ def measured() -> Measured:
     middles = {name: [_middle(each, field) for field in fields] for name, each in readings.items()}
     rows = [f"  {name:22}{a:8.2f}{b * 1000:8.0f}{c:8.0f}" for name, (a, b, c) in middles.items()]
     torch_s, ours_s = (middles[name][1] for name in ("torch", "OpenVINO, as served"))
-    compared = list(findings_compared(torch_s))
+    compared, on_patches = list(findings_compared(torch_s)), validation_patients()
     goals = [
         Goal(what="a window on CPU: x faster than torch", value=torch_s / ours_s, bound=2.0),
-        *(goal for each in compared for goal in each.goals),
+        *(goal for each in (*compared, on_patches) for goal in each.goals),
     ]
     texts = [
         f"The detector with {THREADS} threads: CPU seconds to load, CPU ms a window of 64^3, peak MB of the process",
         *rows,
         *(each.text for each in compared),
         *(seams(name, volume) for name, volume in itertools.islice(_volumes(), 2)),
-        validation_patients(),
+        on_patches.text,
         phantoms.found(),
     ]
     return Measured(text="\n".join(texts), goals=tuple(goals))
@@ -99,32 +102,49 @@ def by_runtime() -> dict[str, list[Reading]]:
 
 
 def findings_compared(torch_window_s: float) -> Iterator[Measured]:
-    """CTs, windows in float32 as in paper 4 (stride 32) beside what is served: what each costs and finds."""
+    """CTs as served: what that costs and finds beside windows in float32 as in paper 4 (stride 32), and beside itself.
+
+    Beside itself: with both views of all of it, in float32 instead of bfloat16, and in float16 as on a graphics card.
+    """
     served = pipeline_named(MODELS, "jnsc")
-    assert served.detector.detection is not None
-    everything = dataclasses.replace(served.detector.detection, operating_score=0.0, is_one_pass=False)
-    complete = dataclasses.replace(served, detector=dataclasses.replace(served.detector, detection=everything))
-    exact, brief = OnnxPredictor(MODELS, threads=THREADS, exact=True), Counting(OnnxPredictor(MODELS, threads=THREADS))
+    in_windows, in_both_views = _changed(served, is_one_pass=False), _changed(served)
+    exact, brief = Counting(OnnxPredictor(MODELS, threads=THREADS, exact=True)), Counting(_as_served())
+    half = Counting(HalvesPredictor(MODELS, served.detector.model, threads=THREADS))
     for name, volume in _volumes():
-        asked = Counting(exact)
-        expected, expected_s = _timed(volume, complete, asked)
-        expected = [one for one in expected if one.score >= served.detector.detection.operating_score]
-        before = brief.windows
-        found, found_s = _timed(volume, served, brief)
-        same = likeness(expected, found)
-        text = (
-            f"  {name}: {same.text}; windows {asked.windows:.0f} and {brief.windows - before:.0f}, CPU s of all stages "
-            f"{expected_s:.1f} and {found_s:.1f}"
-        )
-        ratio = torch_window_s * asked.windows / max(found_s, 1e-9)
+        windows, windows_s, count = _timed(volume, in_windows, exact)
+        found, found_s, brief_count = _timed(volume, served, brief)
+        in_float32, in_float16 = (_timed(volume, served, predictor)[0] for predictor in (exact, half))
+        same, halved = likeness(windows, found), likeness(in_float32, in_float16)
+        lines = [
+            f"  {name}: windows asked {count:.0f} and {brief_count:.0f}, CPU s of all stages {windows_s:.1f} and "
+            f"{found_s:.1f}",
+            f"    as served beside windows in float32: {same.text}",
+            f"    beside both views of all, as served: {likeness(_timed(volume, in_both_views, brief)[0], found).text}",
+            f"    beside float32: {likeness(in_float32, found).text}",
+            f"    float16 beside float32: {halved.text}",
+        ]
+        ratio = torch_window_s * count / max(found_s, 1e-9)
         yield Measured(
-            text=text,
+            text="\n".join(lines),
             goals=(
                 Goal(what=f"{name}: findings lost or added as served", value=same.changed, bound=0, is_least=False),
                 Goal(what=f"{name}: least Dice of a finding", value=same.dice, bound=0.98),
                 Goal(what=f"{name}: the pipeline, x faster than torch over every window", value=ratio, bound=10.0),
+                Goal(what=f"{name}: findings that float16 changes", value=halved.changed, bound=0, is_least=False),
+                Goal(what=f"{name}: least Dice of a finding in float16", value=halved.dice, bound=0.98),
             ),
         )
+
+
+def _changed(served: Pipeline, *, is_one_pass: bool = True) -> Pipeline:
+    """The pipeline with all that a detector could say asked of it; findings below the score have to be left out."""
+    assert served.detector.detection is not None
+    detection = dataclasses.replace(served.detector.detection, operating_score=0.0, is_one_pass=is_one_pass)
+    return dataclasses.replace(served, detector=dataclasses.replace(served.detector, detection=detection))
+
+
+def _as_served() -> OnnxPredictor:
+    return OnnxPredictor(MODELS, threads=THREADS)
 
 
 def seams(name: str, volume: Volume) -> str:
@@ -155,32 +175,51 @@ def _answer(engine: Engine, window: FloatTensor) -> FloatTensor:
     return engine.run({"window": window}, ["probability"])["probability"][:, 0]
 
 
-def validation_patients() -> str:
-    """Sensitivity and false findings on the patches of validation patients, in float32 and as served."""
+def validation_patients() -> Measured:
+    """Sensitivity and false findings on the patches of validation patients: in float32, as served, in float16."""
     folder = DATA / "luna16_nodules"
     if not folder.is_dir():
-        return "  validation patients: their patches are not there"
+        return Measured(text="  validation patients: their patches are not there")
     kept = set(splits.load(ROOT / "training/data/luna16_split.json").validation)
     nodules = [nodule for nodule in load_nodules(folder) if nodule.patient_id in kept]
     pipeline = pipeline_named(MODELS, "jnsc")
     assert pipeline.head is not None and pipeline.detector.detection is not None
-    rows = []
-    for name, exact in (("float32", True), ("as served", False)):
-        predictor = OnnxPredictor(MODELS, threads=THREADS, exact=exact)
+    predictors: dict[str, Predictor] = {
+        "float32": OnnxPredictor(MODELS, threads=THREADS, exact=True),
+        "as served": _as_served(),
+        "float16": HalvesPredictor(MODELS, pipeline.detector.model, threads=THREADS),
+    }
+    rows, reports = [], {}
+    for name, predictor in predictors.items():
         cases = patches.evaluate(nodules, pipeline.detector, pipeline.head, predictor)
-        figures = report.patch_report(cases, pipeline.detector.detection.operating_score)
-        shown = ("sensitivity", "sensitivity_at_1_per_1000_cm3", "false_per_cm3", "dice_of_found", "malignancy_auc")
+        reports[name] = figures = report.patch_report(cases, pipeline.detector.detection.operating_score)
+        shown = (*FROC, "dice_of_found", "malignancy_auc")
         rows.append(
             f"  {len(nodules)} nodules of validation patients, {name}: "
             + ", ".join(f"{key} {figures[key]['value']} {figures[key]['interval_95']}" for key in shown)
         )
-    return "\n".join(rows)
+    goals = [
+        Goal(
+            what=f"validation patients, {name}: FROC figures outside the interval of float32",
+            value=outside,
+            bound=0,
+            is_least=False,
+        )
+        for name in ("as served", "float16")
+        for outside in [sum(not _is_within(reports[name][key], reports["float32"][key]) for key in FROC)]
+    ]
+    return Measured(text="\n".join(rows), goals=tuple(goals))
+
+
+def _is_within(figure: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    low, high = other["interval_95"]
+    return bool(low <= figure["value"] <= high)
 
 
 class Counting:
     """Counts what a detector is asked, in voxels of a window of its contract."""
 
-    def __init__(self, predictor: OnnxPredictor) -> None:
+    def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
         self.windows = 0.0
 
@@ -189,10 +228,14 @@ class Counting:
         return self._predictor.infer(model, version, inputs, outputs)
 
 
-def _timed(volume: Volume, pipeline: Pipeline, predictor: Counting) -> tuple[list[Finding], float]:
-    started_s = time.process_time()
+def _timed(volume: Volume, pipeline: Pipeline, predictor: Counting) -> tuple[list[Finding], float, float]:
+    """The findings from the operating score that is served on, the CPU seconds, and the windows that were asked."""
+    before, started_s = predictor.windows, time.process_time()
     found = run(volume, pipeline, predictor).findings
-    return list(found), time.process_time() - started_s
+    taken_s = time.process_time() - started_s
+    detection = pipeline_named(MODELS, "jnsc").detector.detection
+    assert detection is not None
+    return [one for one in found if one.score >= detection.operating_score], taken_s, predictor.windows - before
 
 
 def _volumes() -> Iterator[tuple[str, Volume]]:
