@@ -19,7 +19,10 @@ from inference.lungs import (
     AIR_HU,
     AIRWAY_CM2,
     AIRWAY_OFFSET_MM,
+    AIRWAY_REACH_MM,
     BLOCK_MM,
+    CLEAN_AIR_HU,
+    CLEAN_SHARE,
     CLOSING_MM,
     FRAGMENT_SHARE,
     find_lungs,
@@ -59,7 +62,7 @@ def plain_lungs(volume: Volume, midline_mm: float) -> BoolArray:
     middle = (midline_mm - volume.grid.origin_lps[0]) / volume.grid.spacing_mm[2]
     air = image < AIR_HU
     lungs = _largest(air & _body(air))
-    lungs = lungs & ~_airways(lungs, middle)
+    lungs = lungs & ~_airways(lungs, image, middle)
     halves = [sitk.Image(lungs), sitk.Image(lungs)]
     halves[0][: round(middle), :, :] = 0
     halves[1][round(middle) :, :, :] = 0
@@ -83,24 +86,31 @@ def _largest(enclosed: sitk.Image) -> sitk.Image:
     return (labels > 0) & (labels <= int(np.sum(sizes >= FRAGMENT_SHARE * sizes[0])))
 
 
-def _airways(lungs: sitk.Image, middle: float) -> sitk.Image:
-    """Small islands near the middle of their slice."""
+def _airways(lungs: sitk.Image, image: sitk.Image, middle: float) -> sitk.Image:
+    """Small islands near the middle of their slice that with those of the next slices are clean air."""
     width, height, _ = lungs.GetSpacing()
     shape = sitk.LabelShapeStatisticsImageFilter()
     shape.ComputePerimeterOff()
+
+    def is_island(label: int) -> bool:
+        left, _, columns, _ = shape.GetBoundingBox(label)
+        return bool(
+            shape.GetNumberOfPixels(label) * width * height <= AIRWAY_CM2 * 100
+            and abs(shape.GetCentroid(label)[0] - middle * width) <= AIRWAY_OFFSET_MM
+            and max(middle - left, left + columns - middle) * width <= AIRWAY_REACH_MM
+        )
+
     slices = []
     for k in range(lungs.GetSize()[2]):
         labels = sitk.ConnectedComponent(lungs[:, :, k])
         shape.Execute(labels)
-        is_airway = {
-            label: shape.GetNumberOfPixels(label) * width * height <= AIRWAY_CM2 * 100
-            and abs(shape.GetCentroid(label)[0] - middle * width) <= AIRWAY_OFFSET_MM
-            for label in shape.GetLabels()
-        }
-        slices.append(sitk.Cast(sitk.ChangeLabel(labels, is_airway), sitk.sitkUInt8))
-    airways = sitk.JoinSeries(slices)
-    airways.CopyInformation(lungs)
-    return airways
+        slices.append(sitk.ChangeLabel(labels, {label: is_island(label) for label in shape.GetLabels()}) > 0)
+    islands = sitk.JoinSeries(slices)
+    islands.CopyInformation(lungs)
+    pieces = sitk.ConnectedComponent(islands)
+    clean = sitk.LabelIntensityStatisticsImageFilter()
+    clean.Execute(pieces, image < CLEAN_AIR_HU)
+    return sitk.ChangeLabel(pieces, {label: clean.GetMean(label) >= CLEAN_SHARE for label in clean.GetLabels()}) > 0
 
 
 def _closed(lung: sitk.Image) -> sitk.Image:

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from inference.errors import LungsNotFound
 from inference.findings import Laterality
@@ -91,6 +92,68 @@ def test_the_trachea_goes_although_it_joins_the_lungs() -> None:
     assert is_inside(lungs, volume, (65.0, 0.0, 30.0))
 
 
+def test_a_trachea_goes_whose_wall_is_thinner_than_a_block() -> None:
+    def hu(points_lps: FloatArray) -> FloatArray:
+        values = chest_hu()(points_lps)
+        x, y, z = np.moveaxis(points_lps, -1, 0)
+        values[(np.hypot(x - 10, y) < 9.1) & (z > -20)] = -1000.0  # the left lung begins at x = 20
+        values[(np.hypot(y, z + 20) < 6) & (abs(x) < 60)] = -1000.0
+        return values
+
+    volume = a_volume(hu, a_grid((40, 320, 380), (2.5, 0.8, 0.8)))
+    lungs = find_lungs(volume)
+    assert not any(is_inside(lungs, volume, (10.0, 0.0, z)) for z in (0.0, 20.0, 40.0))
+    assert is_inside(lungs, volume, (65.0, 0.0, 20.0))
+
+
+@pytest.mark.parametrize(("clean_hu", "is_lung"), [(-1000.0, False), (-700.0, True)])
+def test_a_small_island_near_the_midline_is_airway_if_some_of_it_is_clean_air(clean_hu: float, is_lung: bool) -> None:
+    """Half of its slices hold 2 cm2 of nothing else, half of them none: they are judged together."""
+
+    def hu(points_lps: FloatArray) -> FloatArray:
+        values = chest_hu()(points_lps)
+        x, y, z = np.moveaxis(points_lps, -1, 0)
+        island = np.hypot((x - 22) / 8, y / 12) < 1  # as the recess of a lung beside the spine, which ends at z = 0
+        values[(z < 0) & (values == -850.0)] = 40.0
+        values[(z < 0) & island] = -700.0
+        values[(z < -20) & (np.hypot(x - 22, y) < 8)] = clean_hu
+        return values
+
+    volume = a_volume(hu, a_grid((40, 150, 150), (2.5, 2.0, 2.0)))
+    lungs = find_lungs(volume)
+    assert [is_inside(lungs, volume, (22.0, 0.0, z)) for z in (-15.0, -30.0, -45.0)] == [is_lung] * 3
+
+
+@pytest.mark.parametrize(
+    ("centre_mm", "radii_mm"),
+    [(36.0, (8.0, 12.0)), (8.0, (18.0, 20.0)), (10.0, (60.0, 3.0))],
+    ids=["far", "large", "long"],
+)
+def test_emphysema_far_from_the_midline_or_large_is_no_airway(centre_mm: float, radii_mm: tuple[float, float]) -> None:
+    def hu(points_lps: FloatArray) -> FloatArray:
+        values = chest_hu()(points_lps)
+        x, y, z = np.moveaxis(points_lps, -1, 0)
+        values[(z < 0) & (values == -850.0)] = 40.0
+        values[(z < 0) & (np.hypot((x - centre_mm) / radii_mm[0], y / radii_mm[1]) < 1)] = -970.0
+        return values
+
+    volume = a_volume(hu, a_grid((40, 150, 150), (2.5, 2.0, 2.0)))
+    lungs = find_lungs(volume)
+    assert all(is_inside(lungs, volume, (centre_mm, 0.0, z)) for z in (-15.0, -30.0, -45.0))
+
+
+def test_what_lies_between_the_lungs_stays_outside_where_they_nearly_touch() -> None:
+    def hu(points_lps: FloatArray) -> FloatArray:
+        x, y, _ = np.moveaxis(points_lps, -1, 0)
+        values = np.where(np.hypot(x / 130, y / 95) < 1, 40.0, -1000.0)
+        values[np.hypot((abs(x) - 50) / 45, y / 65) < 1] = -850.0
+        return values
+
+    volume = a_volume(hu, a_grid((40, 150, 150), (2.5, 2.0, 2.0)))
+    lungs = find_lungs(volume)
+    assert not any(is_inside(lungs, volume, (0.0, y, 0.0)) for y in (-10.0, 0.0, 10.0))
+
+
 def test_gas_in_the_bowel_goes() -> None:
     def hu(points_lps: FloatArray) -> FloatArray:
         values = chest_hu()(points_lps)
@@ -124,8 +187,31 @@ def test_one_lung_is_enough_and_keeps_its_side(side: int) -> None:
 def test_the_surface_of_the_mask_is_that_of_the_lungs_voxel_by_voxel(spacing_mm: tuple[float, float, float]) -> None:
     """Of blocks alone 1.6 to 2.7 % of it would be wrong."""
     volume = a_volume(chest_hu(), a_grid((round(60 / spacing_mm[0]), 320, 380), spacing_mm))
-    is_lung = volume.volume_hu == -850
-    assert (find_lungs(volume).mask_kji != is_lung).sum() < 0.012 * is_lung.sum()
+    assert np.array_equal(find_lungs(volume).mask_kji, volume.volume_hu == -850)
+
+
+def test_each_lung_is_closed_by_a_ball_of_12_mm() -> None:
+    """On voxels as large as the blocks that are closed, beside another way to compute it."""
+
+    def hu(points_lps: FloatArray) -> FloatArray:
+        values = chest_hu([Ball(centre_lps=(sign * 110.0, 0.0, 0.0), diameter_mm=30.0) for sign in (-1, 1)])(points_lps)
+        x, y, z = np.moveaxis(points_lps, -1, 0)
+        values[(abs(y) < 9) & (abs(x) < 60) & (abs(z) < 15)] = 40.0  # a hilum
+        return values
+
+    volume = a_volume(hu, a_grid((32, 160, 200), (2.5, 1.25, 1.25)))
+    lungs = find_lungs(volume)
+    middle = round(float(volume.grid.kji_from_lps((lungs.midline_mm, 0.0, 0.0))[2]))
+    padded = np.pad(volume.volume_hu == -850, 20)
+    expected = np.zeros_like(padded)
+    for side in (slice(20 + middle), slice(20 + middle, None)):
+        lung = np.zeros_like(padded)
+        lung[..., side] = padded[..., side]
+        dilated = ndimage.distance_transform_edt(~lung, volume.grid.spacing_mm) <= 12.0
+        expected |= ndimage.distance_transform_edt(dilated, volume.grid.spacing_mm) > 12.0
+    inside = expected[20:-20, 20:-20, 20:-20]
+    assert inside.sum() > 1.02 * (volume.volume_hu == -850).sum()
+    assert np.array_equal(lungs.mask_kji, inside)
 
 
 @pytest.mark.parametrize("diameter_mm", [6.0, 12.0, 20.0])
