@@ -47,7 +47,7 @@ class Detection:
     minimum_diameter_mm : smaller ones are dropped
     operating_score : candidates below it are not reported
     is_one_pass : the network judges a voxel alike in windows of any size: a window may be longer than `roi_kji` along
-        each axis, by whole steps of the coarsest feature map, and the CT is asked as a whole (`inference.one_pass`); else
+        each axis, by whole steps of the coarsest feature map, and the CT is asked as one (`inference.one_pass`); else
         windows of just that size overlap, and their answers are averaged
     """
 
