@@ -141,7 +141,7 @@ def measure(
         sending = sending or stack.enter_context(_Senders(max(counts))).send
         for number in range(rounds + 1):
             for count in counts if number else [max(counts)]:
-                for name, peer in peers.items():
+                for name, peer in list(peers.items())[:: 1 if number % 2 else -1]:  # nobody always follows the same
                     taken_s = sending(peer, count, instances // count, f"{number + 1}{count}0")
                     if number:
                         seconds.setdefault((name, count), []).append(taken_s)
