@@ -17,7 +17,7 @@ from inference.geometry import Shape
 from inference.predictor import FloatTensor
 
 LARGEST = 12_000_000
-"""Voxels of a part with its margin, for which the network takes about 1 GB (in float32 1.7); smaller ones take less
+"""Voxels of a part with its margin, for which the network takes some 1.1 GB (in float32 1.7); smaller ones take less
 memory, and more time, as margins are asked twice."""
 
 MARGIN = 32
