@@ -1,8 +1,8 @@
 """Parts of a CT, each asked with its surroundings; no model. Pure.
 
 For networks that judge a voxel alike in windows of any size (`inference.contract.Detection.is_one_pass`): what such a
-network sees beyond the margin of a part moves a voxel in 100,000 across the threshold (`deploy/docs/performance.md`).
-Called from `inference.one_pass`.
+network sees beyond the margin of a part moves less than a voxel in a million across the threshold
+(`deploy/docs/performance.md`). Called from `inference.one_pass`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from inference.geometry import Shape
 from inference.predictor import FloatTensor
 
 LARGEST = 12_000_000
-"""Voxels of a part with its margin, for which the network takes some 1.1 GB (in float32 1.7); smaller ones take less
+"""Voxels of a part with its margin, for which the network takes 1 GB (in float32 1.7); smaller ones take less
 memory, and more time, as margins are asked twice."""
 
 MARGIN = 32

@@ -176,7 +176,7 @@ def _answer(engine: Engine, window: FloatTensor) -> FloatTensor:
 
 
 def validation_patients() -> Measured:
-    """Sensitivity and false findings on the patches of validation patients: in float32, as served, in float16."""
+    """Sensitivity and false findings on the patches of validation patients: in both views of float32, bfloat16 and float16."""
     folder = DATA / "luna16_nodules"
     if not folder.is_dir():
         return Measured(text="  validation patients: their patches are not there")
@@ -186,7 +186,7 @@ def validation_patients() -> Measured:
     assert pipeline.head is not None and pipeline.detector.detection is not None
     predictors: dict[str, Predictor] = {
         "float32": OnnxPredictor(MODELS, threads=THREADS, exact=True),
-        "as served": _as_served(),
+        "bfloat16": _as_served(),
         "float16": HalvesPredictor(MODELS, pipeline.detector.model, threads=THREADS),
     }
     rows, reports = [], {}
@@ -205,7 +205,7 @@ def validation_patients() -> Measured:
             bound=0,
             is_least=False,
         )
-        for name in ("as served", "float16")
+        for name in ("bfloat16", "float16")
         for outside in [sum(not _is_within(reports[name][key], reports["float32"][key]) for key in FROC)]
     ]
     return Measured(text="\n".join(rows), goals=tuple(goals))
