@@ -176,7 +176,7 @@ def _answer(engine: Engine, window: FloatTensor) -> FloatTensor:
 
 
 def validation_patients() -> Measured:
-    """Sensitivity and false findings on patches of validation patients: in float32, bfloat16 and float16, both views."""
+    """Sensitivity and false findings on patches of validation patients, both views: float32, bfloat16, float16."""
     folder = DATA / "luna16_nodules"
     if not folder.is_dir():
         return Measured(text="  validation patients: their patches are not there")
