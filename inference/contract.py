@@ -177,6 +177,8 @@ class Contract:
             contract = cls(**_typed(json.loads(text)))
             if contract.is_one_pass and COARSEST % contract.step:
                 raise ValueError(f"the stride of each map of a one-pass detector divides {COARSEST} voxels")
+            if contract.detection and contract.is_one_pass and any(n % COARSEST for n in contract.detection.roi_kji):
+                raise ValueError(f"the window of a one-pass detector is a multiple of {COARSEST} voxels long")
             return contract
         except (ValueError, TypeError, KeyError) as error:
             raise ContractInvalid(f"contract.json cannot be read: {error}") from error

@@ -1,8 +1,8 @@
 """Parts of a CT, each asked with its surroundings; no model. Pure.
 
 For networks that judge a voxel alike in windows of any size (`inference.contract.Detection.is_one_pass`): what such a
-network sees beyond the margin of a part moves less than a voxel in a million across the threshold
-(`deploy/docs/performance.md`). Called from `inference.one_pass`.
+network sees beyond the margin of large parts moves less than a voxel in a million across the threshold; of small ones,
+as second looks are, now and then a finding (`deploy/docs/performance.md`). Called from `inference.one_pass`.
 """
 
 from __future__ import annotations

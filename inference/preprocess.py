@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.contract import Contract
+from inference.contract import COARSEST, Contract
 from inference.errors import ContractInvalid, LungsNotFound
 from inference.geometry import Grid
 from inference.intensity import normalise
@@ -30,7 +30,7 @@ class Field:
     Parameters
     ----------
     values_kji : normalised intensities, shape of the grid
-    grid : where they are; its length along each axis is one window and a whole number of strides
+    grid : where they are; its length along each axis is one window and a whole number of steps (see `field_grid`)
     lungs_kji : the lungs on that grid, bool
     """
 
@@ -68,7 +68,9 @@ def prepare(volume: Volume, lungs_kji: BoolArray, contract: Contract) -> Field:
 
 
 def field_grid(ct: Grid, lungs_kji: BoolArray, contract: Contract) -> Grid:
-    """Grid around the lungs that windows cover without remainder, inside the CT as far as the CT is large enough.
+    """Grid around the lungs, inside the CT as far as it is large enough: one window and whole steps along each axis.
+
+    Windows cover it without remainder if they go in strides. What is asked as one goes in cells, which are smaller.
 
     Raises
     ------
@@ -77,10 +79,11 @@ def field_grid(ct: Grid, lungs_kji: BoolArray, contract: Contract) -> Grid:
     if contract.spacing_mm is None or contract.detection is None:
         raise ContractInvalid(f"{contract.model} is no detector: its contract has no spacing or no detection")
     spans = _spans(lungs_kji)
-    roi, stride, spacing = contract.detection.roi_kji, contract.detection.stride_kji, contract.spacing_mm
+    roi, spacing = contract.detection.roi_kji, contract.spacing_mm
+    step = (COARSEST,) * 3 if contract.detection.is_one_pass else contract.detection.stride_kji
     first_mm, last_mm = np.transpose(spans) * ct.spacing_mm + [[-MARGIN_MM], [MARGIN_MM]]
-    steps = np.ceil(((last_mm - first_mm) / spacing + 1 - roi) / stride)
-    shape = roi + np.maximum(0, steps).astype(int) * stride
+    steps = np.ceil(((last_mm - first_mm) / spacing + 1 - roi) / step)
+    shape = roi + np.maximum(0, steps).astype(int) * step
     length_mm = (shape - 1) * spacing
     slack_mm = (np.array(ct.shape_kji) - 1) * ct.spacing_mm - length_mm
     centred_mm = (first_mm + last_mm - length_mm) / 2.0

@@ -23,10 +23,10 @@ def window_starts(lungs_kji: BoolArray, roi_kji: Shape, stride_kji: Shape) -> tu
 
     Parameters
     ----------
-    lungs_kji : along each axis one window and a whole number of strides long
+    lungs_kji : along each axis at least one window long; the last window ends where it ends
     """
     axes = zip(lungs_kji.shape, roi_kji, stride_kji, strict=True)
-    k, j, i = (range(0, length - roi + 1, stride) for length, roi, stride in axes)
+    k, j, i = ([*range(0, length - roi, stride), length - roi] for length, roi, stride in axes)
     return tuple(start for start in itertools.product(k, j, i) if lungs_kji[window(start, roi_kji)].any())
 
 

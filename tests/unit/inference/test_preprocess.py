@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from inference.contract import Contract
+from inference.contract import COARSEST, Contract
 from inference.errors import ContractInvalid, LungsNotFound
 from inference.geometry import FloatArray
 from inference.preprocess import MARGIN_MM, field_grid, normalise, prepare
 from inference.volume import BoolArray, Volume
-from tests.support.predictors import INTENSITY, a_detector, a_head
+from tests.support.predictors import DETECTION, INTENSITY, a_detector, a_head
 from tests.support.volumes import AXES, a_grid, a_volume
 
 
@@ -58,6 +60,17 @@ def test_the_field_is_one_window_and_whole_strides_long_and_holds_the_lungs_with
     lungs = lungs_in(volume, (10, 40, 80), (50, 160, 110))  # 97.5 + 16, 119 + 16 and 29 + 16 mm
     grid = field_grid(volume.grid, lungs, a_detector())
     assert grid.shape_kji == (64 + 2 * 32, 64 + 3 * 32, 64)
+    corners = grid.kji_from_lps(volume.grid.lps_from_kji([(10, 40, 80), (49, 159, 109)]))
+    assert corners.min() >= MARGIN_MM - 1e-6
+    assert (corners[1] + MARGIN_MM <= np.array(grid.shape_kji) - 1 + 1e-6).all()
+
+
+def test_the_field_of_a_one_pass_detector_is_whole_cells_long_and_no_longer_than_the_lungs_need() -> None:
+    volume = a_volume(slope_hu, a_grid((60, 200, 200), (2.5, 1.0, 1.0)))
+    lungs = lungs_in(volume, (10, 40, 80), (50, 160, 110))
+    detection = replace(DETECTION, is_one_pass=True)
+    grid = field_grid(volume.grid, lungs, a_detector(detection=detection))
+    assert grid.shape_kji == (64 + 4 * COARSEST, 64 + 5 * COARSEST, 64)
     corners = grid.kji_from_lps(volume.grid.lps_from_kji([(10, 40, 80), (49, 159, 109)]))
     assert corners.min() >= MARGIN_MM - 1e-6
     assert (corners[1] + MARGIN_MM <= np.array(grid.shape_kji) - 1 + 1e-6).all()

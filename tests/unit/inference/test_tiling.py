@@ -18,6 +18,12 @@ def test_windows_without_lung_are_skipped() -> None:
     assert window_starts(lungs, ROI, STRIDE) == ((0, 0, 0), (0, 0, 4), (4, 0, 0), (4, 0, 4), (8, 0, 4))
 
 
+def test_the_last_window_ends_where_the_field_does() -> None:
+    lungs = np.ones((8, 10, 13), bool)
+    starts = window_starts(lungs, ROI, STRIDE)
+    assert starts == tuple((0, j, i) for j in (0, 2) for i in (0, 4, 5))
+
+
 def test_batches_have_the_asked_size_and_the_last_one_the_rest() -> None:
     values = np.arange(6, dtype=np.float32).reshape(6, 1, 1)
     starts = [(k, 0, 0) for k in range(5)]
