@@ -12,6 +12,7 @@ import functools
 import io
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,10 @@ from inference.errors import ContractInvalid, PredictorBroken
 from inference.predictor import FloatTensor
 
 Shape = tuple[int | None, ...]
+
+MOST_SHAPES = 32
+"""What a compiled model is asked in before it is compiled anew, in 0.15 s. For each shape it keeps code and memory of
+its own as long as it lives, some MB, and a one-pass detector is asked in hundreds (`deploy/docs/performance.md`)."""
 
 
 class Engine:
@@ -52,7 +57,7 @@ class Engine:
             "ENABLE_HYPER_THREADING": True,
             "INFERENCE_PRECISION_HINT": "bf16" if not is_exact and has_bfloat16() else "f32",
         }
-        self._requests: dict[frozenset[str], Any] = {}
+        self._requests: dict[frozenset[str], _Request] = {}
         self._using = threading.Lock()
 
     @property
@@ -73,7 +78,7 @@ class Engine:
         """Answer a batch; raises PredictorBroken. What only other outputs need is not computed."""
         try:
             with self._using:
-                request = self._request(frozenset(outputs))
+                request = self._request(frozenset(outputs), {name: given.shape for name, given in inputs.items()})
                 for port in request.model_inputs:  # inputs on which nothing depends are not among them
                     values = np.ascontiguousarray(inputs[port.any_name])
                     request.set_tensor(port.any_name, openvino.Tensor(values))
@@ -82,15 +87,30 @@ class Engine:
         except RuntimeError as error:
             raise PredictorBroken(f"the model failed: {error}") from error
 
-    def _request(self, wanted: frozenset[str]) -> Any:
-        """What answers with these outputs; compiled on first use, which takes some tenths of a second."""
+    def _request(self, wanted: frozenset[str], asked: Mapping[str, tuple[int, ...]]) -> Any:
+        """What answers with these outputs; compiled on first use, and anew after too many shapes."""
+        shapes = frozenset(asked.items())
+        if wanted in self._requests and len(self._requests[wanted].shapes | {shapes}) > MOST_SHAPES:
+            del self._requests[wanted]  # gives its memory back before the next one takes any
         if wanted not in self._requests:
-            model = self._model.clone()
-            for port in model.outputs:
-                if port.any_name not in wanted:
-                    model.remove_result(port.node)
-            self._requests[wanted] = _core().compile_model(model, "CPU", self._settings).create_infer_request()
-        return self._requests[wanted]
+            self._requests[wanted] = _Request(request=self._compiled(wanted))
+        self._requests[wanted].shapes.add(shapes)
+        return self._requests[wanted].request
+
+    def _compiled(self, wanted: frozenset[str]) -> Any:
+        model = self._model.clone()
+        for port in model.outputs:
+            if port.any_name not in wanted:
+                model.remove_result(port.node)
+        return _core().compile_model(model, "CPU", self._settings).create_infer_request()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Request:
+    """A compiled model, and the shapes that it was asked."""
+
+    request: Any
+    shapes: set[frozenset[tuple[str, tuple[int, ...]]]] = field(default_factory=set)
 
 
 def is_exact(contract: Contract) -> bool:

@@ -60,12 +60,17 @@ def served_in(text: str, model: str) -> tuple[int, ...]:
 
 
 def _upper(contract: Contract) -> str:
-    """One instance, on a GPU if the server has one, else on the CPU with all its threads."""
+    """One instance, on a GPU if the server has one, else on the CPU with all its threads.
+
+    A one-pass detector is asked in many shapes. On a GPU the backend would try every algorithm of each convolution for
+    each of them, which takes up to a second; 1 lets it choose by rule. On a CPU that means nothing.
+    """
     lines = [
         f'name: "{contract.model}"',
         'backend: "onnxruntime"',
         f"max_batch_size: {_LARGEST_BATCH.get(contract.kind, _LARGEST_BATCH_OF_OTHERS)}",
         "instance_group [{ count: 1 }]",
+        *([_parameter("cudnn_conv_algo_search", "1")] if contract.is_one_pass else []),
     ]
     return "\n".join(lines)
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from inference.contract import COARSEST
 from inference.eligibility.stack import sorted_stack, stack_grid
 from inference.engine import Engine
 from inference.findings import Finding
@@ -77,6 +78,7 @@ def measured() -> Measured:
     texts = [
         f"The detector with {THREADS} threads: CPU seconds to load, CPU ms a window of 64^3, peak MB of the process",
         *rows,
+        by_shapes(),
         *(each.text for each in compared),
         *(seams(name, volume) for name, volume in itertools.islice(_volumes(), 2)),
         on_patches.text,
@@ -99,6 +101,27 @@ def by_runtime() -> dict[str, list[Reading]]:
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
                 readings[name].append(pool.submit(reading, made).result())
     return readings
+
+
+def by_shapes(counts: Sequence[int] = (32, 128, 256)) -> str:
+    """How the memory of a process grows with the shapes that the detector was asked in."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        taken_mb = pool.submit(memory_after, counts).result()
+    told = ", ".join(f"{mb:.0f} MB after {count}" for count, mb in zip(counts, taken_mb, strict=True))
+    return f"  memory of a process that asks the detector in shape after shape: {told}"
+
+
+def memory_after(counts: Sequence[int]) -> list[float]:
+    """MB of this process after so many questions to the detector, each of another shape as a rule."""
+    contract = pipeline_named(MODELS, "jnsc").detector
+    ask = as_served(MODELS.artefact(contract.model, contract.version))
+    lengths, taken_mb = np.random.default_rng(0).integers(4, 12, (max(counts), 3)) * COARSEST, []
+    for number, shape in enumerate(lengths, start=1):
+        ask(np.zeros((1, 1, *shape), np.float32))
+        if number in counts:
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            taken_mb.append(pages * resource.getpagesize() / 1e6)
+    return taken_mb
 
 
 def findings_compared(torch_window_s: float) -> Iterator[Measured]:

@@ -9,7 +9,7 @@ from onnx import NodeProto, TensorProto, helper
 
 from inference.findings import CroppedMask, Finding
 from tests.benchmarks import halves, phantoms
-from tests.benchmarks.inference import as_served, likeness, reading
+from tests.benchmarks.inference import as_served, likeness, memory_after, reading
 from tests.support.results import a_case
 
 
@@ -23,6 +23,11 @@ def cut(finding: Finding) -> Finding:
 def test_the_detector_is_measured() -> None:
     measured = reading(as_served)
     assert min(measured.load_s, measured.window_s, measured.peak_mb) > 0
+
+
+def test_memory_is_measured_after_so_many_shapes() -> None:
+    first, second = memory_after((1, 2))
+    assert 0 < first <= 2 * second
 
 
 def test_a_network_in_halves_rounds_every_tensor_on_its_way() -> None:
@@ -61,5 +66,5 @@ def test_findings_are_compared_by_their_masks() -> None:
 
 def test_what_is_shipped_is_measured_on_whole_phantoms() -> None:
     figures = phantoms.found(seeds=[phantoms.SEEDS[0]], threads=1)
-    assert "nodules of 1 SYNTHETIC phantoms, all findings: sensitivity_solid_6mm" in figures
+    assert "nodules of 1 SYNTHETIC phantoms, with all asked: sensitivity_solid_6mm" in figures
     assert "nodules of 1 SYNTHETIC phantoms, as served: sensitivity_solid_6mm" in figures

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import openvino
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -92,6 +96,50 @@ def test_what_is_exact_is_float32_and_what_is_not_is_near_it() -> None:
     brief = np.abs(answered(Engine(a_convolution(), is_exact=False)) - expected).max()
     assert brief < 0.05
     assert (brief > 1e-3) == has_bfloat16()
+
+
+def test_a_model_that_was_asked_in_many_shapes_is_compiled_anew_and_answers_alike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would keep memory for each shape for good. At no time are there two of it."""
+    monkeypatch.setattr("inference.engine.MOST_SHAPES", 3)
+    programs: list[weakref.ref[_Program]] = []
+    monkeypatch.setattr("inference.engine._core", lambda: _Core(programs))
+    engine = Engine(doubler())
+    for count in (1, 2, 3, 3, 2, 1, 4, 1, 4, 5, 6):
+        batch = np.full((count, 2, 3), count, np.float32)
+        assert (engine.run({"x": batch}, ["double"])["double"] == 2 * batch).all()
+        assert sum(program() is not None for program in programs) == 1
+    assert len(programs) == 3, "1 2 3 3 2 1, then 4 1 4 5, then 6"
+
+
+class _Core:
+    """OpenVINO, which notes its programs."""
+
+    def __init__(self, programs: list[weakref.ref[_Program]]) -> None:
+        self._programs = programs
+
+    def read_model(self, content: io.BytesIO) -> Any:
+        return openvino.Core().read_model(content)
+
+    def compile_model(self, *settings: Any) -> _Program:
+        assert all(program() is None for program in self._programs), "the one before still takes its memory"
+        program = _Program(openvino.Core().compile_model(*settings))
+        self._programs.append(weakref.ref(program))
+        return program
+
+
+class _Program:
+    """A compiled model and what asks it."""
+
+    def __init__(self, model: Any) -> None:
+        self._model, self._request = model, model.create_infer_request()
+
+    def create_infer_request(self) -> _Program:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._request, name)
 
 
 def test_only_detectors_may_be_computed_in_bfloat16() -> None:

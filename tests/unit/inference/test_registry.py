@@ -14,6 +14,7 @@ import pytest
 from inference.contract import Contract, TensorSpec
 from inference.errors import ContractInvalid, ModelNotFound, RepositoryUnwritable, VersionsIncompatible
 from inference.registry import Member, ModelRepository, System
+from inference.registry.configuration import MARK, configuration
 from tests.support.models import a_contract
 from tests.support.predictors import DETECTION, a_detector
 
@@ -290,6 +291,13 @@ def test_a_record_is_read_as_it_was_written() -> None:
     assert (system.active, system.before, system.kept, system.models) == (2, (1,), (1, 2), ("a", "b"))
 
 
+def test_a_server_with_a_gpu_tries_no_algorithms_for_each_shape_of_a_one_pass_detector() -> None:
+    detection = dataclasses.replace(DETECTION, is_one_pass=True)
+    line = 'parameters { key: "cudnn_conv_algo_search" value: { string_value: "1" } }'
+    assert line in configuration([a_detector(detection=detection)], None).split(MARK)[0]
+    assert "cudnn" not in configuration([a_detector()], None)
+
+
 def test_a_one_pass_detector_with_too_coarse_a_map_is_refused() -> None:
     """CTs are cut at multiples of 16 voxels, so a network that needs longer steps could not be asked."""
     detection = dataclasses.replace(DETECTION, is_one_pass=True)
@@ -298,6 +306,13 @@ def test_a_one_pass_detector_with_too_coarse_a_map_is_refused() -> None:
         with pytest.raises(ContractInvalid, match="divides 16 voxels"):
             Contract.from_json(text)
     assert Contract.from_json(a_detector(features=(("v1", 32, 1),)).to_json()).step == 32
+
+
+def test_a_one_pass_detector_whose_window_is_no_whole_number_of_cells_is_refused() -> None:
+    detection = dataclasses.replace(DETECTION, roi_kji=(64, 40, 64))
+    assert Contract.from_json(a_detector(detection=detection).to_json()).detection == detection
+    with pytest.raises(ContractInvalid, match="a multiple of 16 voxels long"):
+        Contract.from_json(a_detector(detection=dataclasses.replace(detection, is_one_pass=True)).to_json())
 
 
 def test_a_contract_of_something_else_is_refused(repository: ModelRepository) -> None:
