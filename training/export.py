@@ -11,7 +11,8 @@ import dataclasses
 import hashlib
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from torch import nn
 
 from inference.contract import Contract
 from inference.predictor import FloatTensor
+from inference.registry import Member
 from inference.release import Golden, Proof, read_release, rehearse
 from training.errors import FolderTaken
 from training.halves import store_halves
 from training.served import Served, TorchPredictor
 
+GOLDEN = "golden.npz"
 OPSET = 18
 LARGEST = 300_000
 """Numbers per case of an output that golden cases keep; larger maps are proven at export and not kept."""
@@ -62,12 +65,8 @@ def release(
     FolderTaken : there is something at that place
     GoldenMismatch, ReleaseInvalid : the files answer something else, or contradict their contracts; nothing is left
     """
-    if folder.exists():
-        raise FolderTaken(f"{folder} is there already; choose another folder, a release is never changed")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    goldens = golden_cases(served, real)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".release-") as staging:
-        new = Path(staging) / folder.name
+    with _staged(folder) as new:
+        goldens = golden_cases(served, real)
         for one in served:
             content = onnx_of(one)
             contract = dataclasses.replace(
@@ -76,12 +75,48 @@ def release(
                 trained_on={**one.contract.trained_on, **trained_on},
                 evaluation={**evaluation, "parity": parity},
             )
-            _write(new / contract.model, content, contract, goldens[contract.model])
+            _write(new / contract.model, content, contract)
+            _save(goldens[contract.model], goldens[contract.model].outputs, new / contract.model)
         proofs = rehearse(read_release(new))
         for proof in proofs:
             _finish(new / proof.model, proof, goldens[proof.model])
-        new.rename(folder)
     return proofs
+
+
+def release_again(members: Sequence[Member], folder: Path) -> tuple[Proof, ...]:
+    """Write models that were published before as a release, with what is new in their contracts, and prove them.
+
+    Parameters
+    ----------
+    folder : must not be there yet
+
+    Raises
+    ------
+    FolderTaken, GoldenMismatch, ReleaseInvalid : nothing is left
+    """
+    with _staged(folder) as new:
+        for member in members:
+            place = new / member.contract.model
+            _write(place, member.artefact, member.contract)
+            (place / GOLDEN).write_bytes(member.golden)
+        return rehearse(read_release(new))
+
+
+def see_that_it_is_free(folder: Path) -> None:
+    """Raise FolderTaken if there is something at that place."""
+    if folder.exists():
+        raise FolderTaken(f"{folder} is there already; choose another folder, a release is never changed")
+
+
+@contextmanager
+def _staged(folder: Path) -> Iterator[Path]:
+    """A place beside a folder, which takes its name in the end."""
+    see_that_it_is_free(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".release-") as staging:
+        new = Path(staging) / folder.name
+        yield new
+        new.rename(folder)
 
 
 def golden_cases(served: Sequence[Served], real: Real) -> Goldens:
@@ -143,11 +178,10 @@ def _cases(shape: tuple[int, ...], real: Real, rng: np.random.Generator) -> Floa
     return np.concatenate([real[shape], noise]) if shape in real else noise
 
 
-def _write(folder: Path, content: bytes, contract: Contract, golden: Golden) -> None:
+def _write(folder: Path, content: bytes, contract: Contract) -> None:
     folder.mkdir(parents=True)
     (folder / "model.onnx").write_bytes(content)
     (folder / "contract.json").write_text(contract.to_json(), encoding="utf-8")
-    _save(golden, golden.outputs, folder)
 
 
 def _finish(folder: Path, proof: Proof, golden: Golden) -> None:
@@ -162,4 +196,4 @@ def _finish(folder: Path, proof: Proof, golden: Golden) -> None:
 def _save(golden: Golden, outputs: Mapping[str, FloatTensor], folder: Path) -> None:
     arrays = {f"input.{name}": values for name, values in golden.inputs.items()}
     arrays |= {f"output.{name}": values for name, values in outputs.items()}
-    np.savez_compressed(folder / "golden.npz", **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(folder / GOLDEN, **arrays)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ pulmonode-train export RUN DIR --data DIR
 pulmonode-train reproduce SYSTEM --budget 60m --data DIR
 pulmonode-train results [RUNS]
 pulmonode-train jnsc-labels RUN --data DIR
+pulmonode-train jnsc-judge RELEASE --data DIR
 pulmonode-train cards REPOSITORY
 """
 
@@ -22,7 +23,7 @@ import typer
 from rich.console import Console
 
 from inference.errors import InferenceError
-from training.cli import cards, data, fit, froc, label, labels, measure, reproduce
+from training.cli import cards, data, fit, froc, judge, label, labels, measure, reproduce
 from training.errors import TrainingError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train, evaluate and export the models. Offline.")
@@ -36,6 +37,7 @@ app.command("export")(measure.export)
 app.command("reproduce")(reproduce.reproduce)
 app.command("results")(reproduce.write_results)
 app.command("jnsc-labels")(labels.compare_labels)
+app.command("jnsc-judge")(judge.judge)
 app.command("cards")(cards.write_cards)
 
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from inference.contract import Contract, Feed, Intensity, RoiSlices, TensorSpec
-from inference.errors import GoldenMismatch
+from inference.errors import GoldenMismatch, ReleaseInvalid
 from inference.release import read_release, rehearse
 from training.errors import FolderTaken
-from training.export import golden_cases, release
+from training.export import golden_cases, release, release_again
 from training.served import Served
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -117,3 +117,23 @@ def test_what_does_not_compute_the_same_is_not_released(tmp_path: Path) -> None:
 def test_a_release_is_never_written_over(exported: Path) -> None:
     with pytest.raises(FolderTaken, match="another folder"):
         release(_served(_Coarse()), exported, real=REAL, parity=1e-5, trained_on={}, evaluation={})
+
+
+def test_models_that_were_published_are_released_again_with_what_is_new_in_their_contracts(
+    exported: Path, tmp_path: Path
+) -> None:
+    members = read_release(exported)
+    told = [dataclasses.replace(m, contract=dataclasses.replace(m.contract, label_rule="new")) for m in members]
+    proofs = release_again(told, tmp_path / "again")
+    assert [proof.model for proof in proofs] == ["toy_coarse", "toy_fine"]
+    assert list(read_release(tmp_path / "again")) == told
+    with pytest.raises(FolderTaken, match="another folder"):
+        release_again(told, tmp_path / "again")
+
+
+def test_models_that_do_not_prove_themselves_are_not_released_again(exported: Path, tmp_path: Path) -> None:
+    coarse, fine = read_release(exported)
+    wrong = dataclasses.replace(coarse, golden=fine.golden)
+    with pytest.raises(ReleaseInvalid):
+        release_again([wrong, fine], tmp_path / "release")
+    assert list(tmp_path.iterdir()) == []

@@ -26,7 +26,7 @@ from training.evaluation.outcome import Outcome
 from training.losses.jnsc import SOME_NODULE, Weights, class_loss, dice_loss, loss_weights, voxel_loss
 from training.networks.blocks import settled
 from training.networks.jnsc import Jnsc, JnscConfig, JnscHead, features_from_maps
-from training.served import Served
+from training.served import Served, TorchPredictor
 from training.sources import Sources
 from training.system import Losses, Memory, Modules, Phase, Settings, System, Turn
 from training.systems.jnsc import judging
@@ -130,7 +130,10 @@ class JnscRecipe:
         """Figures of validation patients' patches and of unseen phantoms, at a score that other phantoms set."""
         split = sources.luna16_split
         guard(split.train, split.validation)
-        return judging.evaluate(sources.luna16_nodules(split.validation), served(model), tell)
+        models = served(model)
+        detector, head = (one.contract for one in models)
+        nodules = sources.luna16_nodules(split.validation)
+        return judging.evaluate(nodules, detector, head, TorchPredictor(models), tell)
 
     def _phase(self, stretch: Stretch, first: int, bank: GetBank, marginals: GetMarginals) -> Phase:
         """The phase of a stretch whose first step is the `first` one of the whole training."""
@@ -263,6 +266,4 @@ def served(model: Modules) -> tuple[Served, ...]:
 def calibrated(models: Sequence[Served], figures: Mapping[str, Any]) -> tuple[Served, ...]:
     """The models with the operating score that the evaluation found on phantoms."""
     detector, head = models
-    assert detector.contract.detection is not None
-    detection = replace(detector.contract.detection, operating_score=figures["real"]["operating_score"])
-    return replace(detector, contract=replace(detector.contract, detection=detection)), head
+    return replace(detector, contract=judging.calibrated(detector.contract, figures)), head

@@ -9,8 +9,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from training.evaluation.slices import STRATA_MM
 from training.labels.malignancy import Label, LabelRule
 from training.metrics.froc import ScanCase, cpm, false_per_scan, sensitivity, sensitivity_allowing, sensitivity_at
@@ -27,8 +25,8 @@ FALSE_PER_SCAN = 1.0
 def operating_score(cases: Sequence[PhantomCase], rate: float = FALSE_PER_SCAN) -> float:
     """The lowest score, in steps of 0.01, with at most `rate` false findings per scan."""
     scans = [case.scan for case in cases]
-    allowed = (score for score in np.arange(0.05, 1.0, 0.01) if false_per_scan(scans, float(score)) <= rate)
-    return round(float(next(allowed, 0.99)), 2)
+    allowed = (number / 100 for number in range(5, 100) if false_per_scan(scans, number / 100) <= rate)
+    return next(allowed, 0.99)
 
 
 def patch_report(cases: Sequence[PatchCase], score: float) -> dict[str, Any]:
@@ -98,15 +96,21 @@ def case_list(cases: Sequence[PatchCase]) -> dict[str, Any]:
     }
 
 
-def phantom_report(cases: Sequence[PhantomCase], score: float) -> dict[str, Any]:
-    """Figures over unseen phantoms at a score."""
-    by_scan = {case.scan.name: [case] for case in cases}
-    scans = [case.scan for case in cases]
+def phantom_report(everything: Sequence[PhantomCase], served: Sequence[PhantomCase], score: float) -> dict[str, Any]:
+    """Figures over unseen phantoms at a score.
+
+    Parameters
+    ----------
+    everything : what is found with all asked, for figures over all scores
+    served : what is found at the score, as it is served
+    """
+    at_score, at_all = ({case.scan.name: [case] for case in cases} for cases in (served, everything))
+    scans = _scans(everything)
     figures = {
-        "sensitivity_solid_6mm": figure(by_scan, lambda some: sensitivity(_scans(some), score)),
-        "false_per_scan": figure(by_scan, lambda some: false_per_scan(_scans(some), score)),
-        "dice_of_found": figure(by_scan, lambda some: mean([value for case in some for value in case.dices])),
-        "cpm": figure(by_scan, lambda some: cpm(_scans(some))),
+        "sensitivity_solid_6mm": figure(at_score, lambda some: sensitivity(_scans(some), score)),
+        "false_per_scan": figure(at_score, lambda some: false_per_scan(_scans(some), score)),
+        "dice_of_found": figure(at_score, lambda some: mean([value for case in some for value in case.dices])),
+        "cpm": figure(at_all, lambda some: cpm(_scans(some))),
     }
     return {
         "data": "synthetic phantom: seeds and nodule shapes that were not trained on",

@@ -11,11 +11,14 @@ import torch
 
 from inference.predictor import FloatTensor
 from tests.support.torch_networks import a_nodule
+from training.metrics.froc import ScanCase
 from training.networks.jnsc import Jnsc, JnscHead, jnsc_tiny
 from training.results.gains import gain
+from training.served import Served, TorchPredictor
 from training.system import Modules
 from training.systems.jnsc import judging, patches, report
 from training.systems.jnsc.patches import PatchCase
+from training.systems.jnsc.phantoms import PhantomCase
 from training.systems.jnsc.recipe import served
 
 
@@ -33,7 +36,7 @@ class _Bright:
         return {"probability": (window > (-300 + 570) / 415).astype(np.float32), **maps}
 
 
-def _models() -> tuple[judging.Served, ...]:
+def _models() -> tuple[Served, ...]:
     return served(Modules({"network": Jnsc(jnsc_tiny()), "head": JnscHead(jnsc_tiny())}))
 
 
@@ -51,6 +54,11 @@ def _case(patient: str, score: float, false: tuple[float, ...], cm3: float = 500
         false_scores=false,
         background_cm3=cm3,
     )
+
+
+def _phantom(seed: int, false: tuple[float, ...]) -> PhantomCase:
+    """A phantom with one nodule, found with 0.85, and these false findings."""
+    return PhantomCase(scan=ScanCase(name=f"{seed}", hit_scores=(0.85,), false_scores=false), dices=(0.9,))
 
 
 def test_a_patch_whose_ball_is_found_has_full_overlap_and_no_false_findings() -> None:
@@ -118,8 +126,45 @@ def test_each_nodule_is_listed_so_that_two_runs_can_be_compared_and_no_name_is_t
     assert gain(better, listed, "auc")["value"] == 0.5  # type: ignore[index]
 
 
+def test_the_operating_score_is_set_on_what_is_found_as_it_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 8 tuning phantoms 8 false findings are allowed. With all asked 0.8 leaves 8; asked as served, 0.85 does."""
+    asked = []
+
+    def found(seeds, *models, score):  # type: ignore[no-untyped-def]
+        asked.append((tuple(seeds), score))
+        scores = (0.9, 0.79) if score == 0.0 else (0.9, 0.84)
+        return [_phantom(seed, tuple(s for s in scores if s >= score)) for seed in seeds]
+
+    monkeypatch.setattr(judging.phantoms, "evaluate", found)
+    detector, head = (one.contract for one in _models())
+    figures = judging.evaluate([a_nodule(radius=6)], detector, head, _Bright(), lambda text: None).figures
+    assert [score for _, score in asked] == [0.0, 0.8, 0.0, 0.85]
+    assert [seeds for seeds, _ in asked] == [judging.TUNING_SEEDS] * 2 + [judging.UNSEEN_SEEDS] * 2
+    assert figures["real"]["operating_score"] == figures["synthetic"]["operating_score"] == 0.85
+
+
+def test_what_is_served_never_lowers_the_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below the first score nothing is known of what is served: that nothing is found there means nothing."""
+    monkeypatch.setattr(
+        judging.phantoms,
+        "evaluate",
+        lambda seeds, *models, score: [_phantom(seed, (0.9, 0.79) if score == 0.0 else ()) for seed in seeds],
+    )
+    detector, head = (one.contract for one in _models())
+    figures = judging.evaluate([a_nodule(radius=6)], detector, head, _Bright(), lambda text: None).figures
+    assert figures["real"]["operating_score"] == 0.8
+
+
+def test_of_phantoms_all_scores_count_with_all_asked_and_the_operating_score_as_served() -> None:
+    everything, served = [_phantom(1, (0.9, 0.2, 0.1)), _phantom(2, ())], [_phantom(1, (0.9, 0.8)), _phantom(2, ())]
+    figures = report.phantom_report(everything, served, 0.7)
+    assert figures["false_per_scan"]["value"] == 1.0, "0.9 and 0.8 of two phantoms"
+    assert figures["cpm"]["value"] == report.phantom_report(everything, everything, 0.7)["cpm"]["value"] != 1.0
+    assert figures["sensitivity_at_false_per_scan"] == {"1.0": 1.0, "4.0": 1.0, "8.0": 1.0}
+
+
 def test_no_figure_needs_more_than_torch_s_own_modules() -> None:
     torch.manual_seed(0)
     detector, head = (one.contract for one in _models())
-    (case,) = patches.evaluate([a_nodule()], detector, head, judging.TorchPredictor(_models()))
+    (case,) = patches.evaluate([a_nodule()], detector, head, TorchPredictor(_models()))
     assert case.truth.sum() == a_nodule().mask.sum()
