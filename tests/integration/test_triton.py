@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import stat
 import subprocess
@@ -102,6 +101,28 @@ def processes_of(runtime: Path, model: str = "") -> list[psutil.Process]:
         if is_triton and f"{runtime}/backends" in arguments and f"/{model}" in arguments:
             found.append(process)
     return found
+
+
+def stub_of(runtime: Path, model: str) -> psutil.Process:
+    """The process of a model; the one before it may take a moment to end after the model was loaded again."""
+    eventually(lambda: len(processes_of(runtime, model)) == 1)
+    (stub,) = processes_of(runtime, model)
+    return stub
+
+
+def suspend(process: psutil.Process) -> None:
+    """SIGSTOP, awaited: until every thread has seen it, the process may still answer."""
+    process.suspend()
+    tasks = Path(f"/proc/{process.pid}/task")
+    eventually(lambda: all(_is_stopped(task) for task in tasks.iterdir()), every_s=0.01)
+
+
+def _is_stopped(task: Path) -> bool:
+    try:
+        state = (task / "stat").read_text().rpartition(") ")[2][0]
+    except (FileNotFoundError, ProcessLookupError):  # the thread has ended
+        return True
+    return state == "T"
 
 
 def shared_memory_of(process: psutil.Process) -> list[Path]:
@@ -220,12 +241,13 @@ def test_a_deadline_is_kept_and_passes(server: TritonServer, models: ModelReposi
     pauses: list[float] = []
     client = TritonPredictor(server.url, models, deadline_s=5.0, retries=Retries(draw=lambda: 0.0, sleep=pauses.append))
     np.testing.assert_array_equal(doubled(client), 2 * X)
-    server.process.send_signal(signal.SIGSTOP)
+    process = psutil.Process(server.process.pid)
     try:
+        suspend(process)
         with pytest.raises(PredictorTimeout):
             doubled(client)
     finally:
-        server.process.send_signal(signal.SIGCONT)
+        process.resume()
     assert pauses == [0.1]
     patient = TritonPredictor(server.url, models)
     np.testing.assert_array_equal(doubled(patient), 2 * X)
@@ -235,8 +257,8 @@ def test_a_deadline_is_kept_and_passes(server: TritonServer, models: ModelReposi
 
 def test_a_dead_model_process_is_broken_until_it_is_reloaded(server: TritonServer, predictor: TritonPredictor) -> None:
     runtime = server.log.parent
-    (stub,) = processes_of(runtime, "doubler")
-    stub.kill()
+    stub_of(runtime, "doubler").kill()
+    eventually(lambda: not processes_of(runtime, "doubler"))
     for _ in range(2):
         with pytest.raises(PredictorBroken, match="is not healthy"):
             doubled(predictor)
@@ -253,8 +275,8 @@ def test_an_answer_to_the_request_before_is_refused(models: ModelRepository, tmp
             TritonPredictor(server.url, models, retries=Retries(attempts=1), is_embedded=True) for _ in "ab"
         )
         np.testing.assert_array_equal(doubled(first), 2 * X)
-        (stub,) = processes_of(server.log.parent, "doubler")
-        stub.suspend()
+        stub = stub_of(server.log.parent, "doubler")
+        suspend(stub)
         with pytest.raises(PredictorBroken, match="is not healthy"):
             doubled(first)
         answer = pool.submit(second.infer, "doubler", 1, {"x": X + 100}, ["double"])
@@ -343,11 +365,11 @@ def test_the_next_start_removes_what_a_killed_server_left(models: ModelRepositor
     (server,) = [process for process in orphans if process.name() == "tritonserver"]
     shared_memory = shared_memory_of(server)
     for process in orphans:
-        process.suspend()  # so that none can tidy up after itself
+        suspend(process)  # so that none can tidy up after itself
     server.kill()
     parent.kill()
     parent.wait()
-    assert len(processes_of(runtime)) == 2
+    eventually(lambda: len(processes_of(runtime)) == 2)  # a killed process takes a moment to die
     with launch(models.path, runtime):
         assert not set(processes_of(runtime)) & set(orphans)
         assert not any(segment.exists() for segment in shared_memory)
