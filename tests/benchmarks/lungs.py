@@ -2,7 +2,7 @@
 
 The plain one is what a careful user of SimpleITK writes who wants what `inference.lungs` says, voxel by voxel: the two
 largest pieces of air inside the body, without the airways, and each lung closed by a ball. Both tell airways by one
-rule, and the plane between the lungs is ours in both: it is not what they are compared for.
+rule; the plane between the lungs and what is gas in the bowel are ours in both: they are not what is compared.
 Called by `tests.benchmarks.load`.
 """
 
@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
+from inference.blocks import blocks_of, nearest
+from inference.bowel_gas import bowel_gas
 from inference.eligibility.stack import sorted_stack, stack_grid
 from inference.lungs import (
     AIR_HU,
@@ -61,12 +63,21 @@ def plain_lungs(volume: Volume, midline_mm: float) -> BoolArray:
     image.SetSpacing(volume.grid.spacing_mm[::-1])
     middle = (midline_mm - volume.grid.origin_lps[0]) / volume.grid.spacing_mm[2]
     air = image < AIR_HU
-    lungs = _largest(air & _body(air))
+    lungs = _largest(air & _body(air) & ~_gas(volume, image, midline_mm))
     lungs = lungs & ~_airways(lungs, image, middle)
     halves = [sitk.Image(lungs), sitk.Image(lungs)]
     halves[0][: round(middle), :, :] = 0
     halves[1][round(middle) :, :, :] = 0
     return sitk.GetArrayFromImage(_closed(halves[0]) | _closed(halves[1])).astype(bool)
+
+
+def _gas(volume: Volume, image: sitk.Image, middle_mm: float) -> sitk.Image:
+    """Gas in the bowel, as `inference.bowel_gas` says."""
+    blocks, _ = blocks_of(volume, (BLOCK_MM,) * 3)
+    gas = nearest(bowel_gas(blocks.volume_hu < AIR_HU, blocks, middle_mm), blocks.grid, volume.grid)
+    named = sitk.GetImageFromArray(gas.view(np.uint8))
+    named.CopyInformation(image)
+    return named
 
 
 def _body(air: sitk.Image) -> sitk.Image:

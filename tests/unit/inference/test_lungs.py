@@ -170,6 +170,60 @@ def test_gas_in_the_bowel_goes() -> None:
     assert not is_inside(lungs, volume, (30.0, 0.0, -50.0))
 
 
+@pytest.mark.parametrize("axes", AXES)
+def test_gas_in_the_colon_goes_although_a_thin_diaphragm_joins_it_to_a_lung(axes: str) -> None:
+    def hu(points_lps: FloatArray) -> FloatArray:
+        values = chest_hu()(points_lps)
+        x, y, z = np.moveaxis(points_lps, -1, 0)
+        values[(z < 0) & (values == -850.0)] = 40.0  # belly below the lungs
+        from_centre_mm = np.sqrt((x - 80) ** 2 + y**2 + (z + 17) ** 2)
+        values[(from_centre_mm < 17.5) & (z < 0)] = -500.0  # its wall, the diaphragm and what is mixed with them
+        values[from_centre_mm < 15.0] = -1000.0
+        return values
+
+    volume = a_volume(hu, a_grid((60, 150, 150), (2.5, 2.0, 2.0), axes=axes))
+    lungs = find_lungs(volume)
+    assert not is_inside(lungs, volume, (80.0, 0.0, -17.0))
+    assert is_inside(lungs, volume, (80.0, 0.0, 4.0))
+    assert volume_cm3(lungs, volume) == pytest.approx(2 * LUNG_CM2 * 7.5, rel=0.04)
+
+
+@pytest.mark.parametrize(
+    "centre_lps",
+    [
+        (65.0, 0.0, 0.0),
+        (105.0, 0.0, 0.0),
+        (65.0, 0.0, 70.0),
+        (65.0, 0.0, -70.0),
+        (65.0, 60.0, 0.0),
+        (65.0, 60.0, -70.0),
+    ],
+    ids=["within", "at the ribs", "at the apex", "at the base", "in a recess", "in a corner"],
+)
+def test_a_bulla_stays(centre_lps: Point) -> None:
+    def hu(points_lps: FloatArray) -> FloatArray:
+        values = chest_hu()(points_lps)
+        z = points_lps[..., 2]
+        values[(abs(z) > 75) & (values == -850.0)] = 40.0
+        values[(np.linalg.norm(points_lps - centre_lps, axis=-1) < 24.0) & (values == -850.0)] = -1000.0
+        return values
+
+    volume = a_volume(hu, a_grid((80, 150, 150), (2.5, 2.0, 2.0)))
+    lungs = find_lungs(volume)
+    assert is_inside(lungs, volume, centre_lps)
+    assert volume_cm3(lungs, volume) == pytest.approx(2 * LUNG_CM2 * 15.0, rel=0.04)
+
+
+def test_a_bulla_that_fills_a_side_of_the_chest_stays() -> None:
+    def hu(points_lps: FloatArray) -> FloatArray:
+        values = chest_hu()(points_lps)
+        values[(points_lps[..., 0] > 0) & (values == -850.0)] = -1000.0
+        return values
+
+    volume = a_volume(hu, a_grid((40, 150, 150), (2.5, 2.0, 2.0)))
+    assert volume_cm3(find_lungs(volume), volume) == pytest.approx(2 * LUNG_CM2 * 10.0, rel=0.04)
+
+
 @pytest.mark.parametrize("side", [1, -1])
 def test_one_lung_is_enough_and_keeps_its_side(side: int) -> None:
     def hu(points_lps: FloatArray) -> FloatArray:
