@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +37,7 @@ from pacs_node.steps.offline import pipeline_named
 from tests.benchmarks import phantoms
 from tests.benchmarks.goals import Goal, Measured
 from tests.benchmarks.halves import HalvesPredictor
+from tests.support.memory import peak_bytes, resident_bytes
 from training.data import phantom, splits
 from training.data.luna16 import load as load_nodules
 from training.systems.jnsc import patches, report
@@ -119,8 +119,7 @@ def memory_after(counts: Sequence[int]) -> list[float]:
     for number, shape in enumerate(lengths, start=1):
         ask(np.zeros((1, 1, *shape), np.float32))
         if number in counts:
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
-            taken_mb.append(pages * resource.getpagesize() / 1e6)
+            taken_mb.append(resident_bytes() / 1e6)
     return taken_mb
 
 
@@ -317,8 +316,7 @@ def reading(made: Callable[[bytes], Ask]) -> Reading:
     with _cpu() as asking_s:
         for _ in range(WINDOWS // len(windows)):
             ask(windows)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Reading(load_s=load_s[0], window_s=asking_s[0] / WINDOWS, peak_mb=peak_mb)
+    return Reading(load_s=load_s[0], window_s=asking_s[0] / WINDOWS, peak_mb=peak_bytes() / 1e6)
 
 
 @contextmanager

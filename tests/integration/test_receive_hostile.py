@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
 import pytest
 
 from pacs_node.archive import records
@@ -18,6 +17,7 @@ from pacs_node.errors import NodeError
 from pacs_node.node import Node
 from pacs_node.steps.receive import Receiver
 from tests.support.hostile import HELD, REFUSED, Sent, sent_series
+from tests.support.memory import forget_peak, peak_bytes
 from tests.support.steps import QUIET_S, Clock, findings, inside, receive, run_all
 
 GROWTH_BYTES = 200_000_000
@@ -55,18 +55,6 @@ def job_of(node: Node, study: int) -> records.Job:
     """The only job of a study."""
     (job,) = inside(node, lambda tx: jobs.of_study(tx, StudyId(study)))
     return job
-
-
-def forget_peak() -> int:
-    """Begin to measure anew; the bytes that are resident now."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return int(psutil.Process().memory_info().rss)
-
-
-def peak_bytes() -> int:
-    """The most that was resident since then (proc(5), VmHWM)."""
-    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) * 1024
 
 
 @pytest.mark.parametrize("name", REFUSED)
