@@ -13,11 +13,23 @@ from pydicom.charset import python_encoding
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 
 from inference.series.limits import MAX_VALUE_BYTES
 
 DEFAULT_ENCODING = "latin_1"
-BROKEN_SEQUENCE = (EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error)
+BROKEN_SEQUENCE = (
+    BytesLengthException,
+    EOFError,
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+    RecursionError,
+    struct.error,
+)
 
 
 class Attributes:
@@ -76,7 +88,8 @@ class Attributes:
 
     def _element(self, keyword: str) -> DataElement | RawDataElement | None:
         tag = tag_for_keyword(keyword)
-        found = (dataset.get_item(tag) for dataset in self._datasets if tag is not None and tag in dataset)
+        # pydicom takes an empty value for one that it has yet to read and convert, and raises where the VR is unknown.
+        found = (item.get_item(tag, keep_deferred=True) for item in self._datasets if tag is not None and tag in item)
         return next(found, None)
 
     def _bytes(self, keyword: str) -> bytes:

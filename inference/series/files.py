@@ -53,12 +53,12 @@ class _Inflater(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         while not self._ready and not self._inflater.eof:
             content = self._inflater.unconsumed_tail or self._deflated.read(INFLATED_CHUNK_BYTES)
-            if not content:
-                break
             try:
                 self._ready = self._inflater.decompress(content, INFLATED_CHUNK_BYTES)
             except zlib.error as error:
                 raise SeriesUnreadable("the deflated dataset of an instance is broken") from error
+            if not content:  # asked all the same, for what is left of a chunk may need no more content
+                break
         count = min(len(buffer), len(self._ready))
         buffer[:count], self._ready = self._ready[:count], self._ready[count:]
         return count

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from inference.series.attributes import Attributes
+from inference.series.decoding import NATIVE
 from inference.series.head import UNDEFINED_LENGTH, Head, PixelExtent
 from inference.series.slices import PixelLayout, SliceHeader
 
@@ -59,8 +60,13 @@ def slices_of(place: Place, frames: tuple[Attributes, ...]) -> tuple[SliceHeader
     return tuple(_slice(place, number, frame, pixels) for number, frame in enumerate(frames, start=first))
 
 
-def held_length(extent: PixelExtent, file_bytes: int | None) -> int:
-    """Bytes of pixels: where the stated length is undefined or too long, what the file holds if it is not inflated."""
+def held_length(extent: PixelExtent, syntax: str, file_bytes: int | None) -> int:
+    """Bytes of pixels: where the stated length is undefined or too long, what the file holds if it is not inflated.
+
+    0 where the length says that there are fragments, and the transfer syntax that there are none (PS3.5 A.4).
+    """
+    if extent.length is None and syntax in NATIVE:
+        return 0
     held = None if file_bytes is None else max(file_bytes - extent.offset, 0)
     return min(length for length in (extent.length, held, UNDEFINED_LENGTH) if length is not None)
 
@@ -106,12 +112,12 @@ def _pixel_layout(instance: Attributes, place: Place) -> PixelLayout | None:
         instance.binary(keyword)
         for keyword in ("SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
     )
-    if extent is None or samples is None or allocated is None or stored is None or representation is None:
+    if extent is None or samples is None or allocated is None or stored is None or representation not in {0, 1}:
         return None
     signed = representation == 1
     return PixelLayout(
         offset=extent.offset,
-        length=held_length(extent, place.length_bytes),
+        length=held_length(extent, place.syntax, place.length_bytes),
         frames=instance.integer("NumberOfFrames") or 1,
         samples=samples,
         bits_allocated=allocated,

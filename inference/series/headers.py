@@ -151,7 +151,9 @@ def _repeated(known: _Instance, head: PlainHead, path: Path, length_bytes: int) 
     own = {tag: text_of(value, known.encoding) for tag, value in head.own.items()}
     position = numbers_of(own.get(IMAGE_POSITION, ""))
     pixels = item.pixels and replace(
-        item.pixels, offset=head.pixels.offset, length=held_length(head.pixels, length_bytes)
+        item.pixels,
+        offset=head.pixels.offset,
+        length=held_length(head.pixels, item.transfer_syntax_uid, length_bytes),
     )
     uid = own.get(SOP_INSTANCE, "")
     item = replace(

@@ -162,10 +162,10 @@ class PlainHeads:
             return _ODD
         if tag in PIXEL_DATA:
             return tag, 0, _PIXELS
-        if vr in EXPLICIT_VR_LENGTH_32:
-            return tag, 0, _BY_LENGTH
         if tag in OWN:
             return (tag, 8 + length, _VALUE) if vr == OWN[tag] else _ODD
+        if vr in EXPLICIT_VR_LENGTH_32:
+            return tag, 0, _BY_LENGTH
         is_read = tag in self._tags or (tag in META and tag not in UNREAD_META)
         return tag, 8 + length, _ALL if is_read else _NOTHING
 

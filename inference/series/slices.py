@@ -35,8 +35,8 @@ class PixelLayout:
     Parameters
     ----------
     offset : of the first byte of the value of Pixel Data in the file as `open_instance` opens it
-    length : of that value in bytes as far as the file holds it; to the end of the file where the length is undefined;
-        as stated where the file is deflated
+    length : of that value in bytes as far as the file holds it; to the end of the file where the length is undefined,
+        and 0 if the pixels are not compressed; as stated where the file is deflated
     frames : number of frames in the instance
     samples, bits_allocated, bits_stored, high_bit : of one pixel
     signed : two's complement

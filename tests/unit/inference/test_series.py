@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import zlib
 from collections.abc import Callable
 from fractions import Fraction
@@ -29,6 +30,7 @@ from pydicom.uid import (
 from inference.eligibility import Eligibility, judge
 from inference.errors import SeriesUnreadable
 from inference.series import DECODABLE, SeriesHeader, load, read_headers
+from inference.series.files import INFLATED_CHUNK_BYTES, InflatedInstance
 from inference.volume import Volume
 from tests.support.ct_instances import edit, patch, set_pixels, uid
 from tests.support.headers import FEW
@@ -264,6 +266,15 @@ class TestBrokenFiles:
     def test_a_deflated_file_that_is_broken(self, tmp_path: Path) -> None:
         paths = a_series(tmp_path, slices=3, transfer_syntax=DeflatedExplicitVRLittleEndian)
         assert "deflated" in self.failure(paths, lambda path: path.write_bytes(path.read_bytes()[:400] + b"\xff" * 400))
+
+    def test_a_deflated_file_is_read_to_its_end_wherever_that_lies_in_a_chunk(self) -> None:
+        def inflated_bytes(length: int) -> int:
+            deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+            with InflatedInstance(io.BytesIO(deflater.compress(bytes(length)) + deflater.flush())) as instance:
+                return len(instance.read())
+
+        lengths = range(INFLATED_CHUNK_BYTES, INFLATED_CHUNK_BYTES + 258)
+        assert [inflated_bytes(length) for length in lengths] == [inflated_bytes(0) + length for length in lengths]
 
     def test_a_deflated_file_that_grows_without_end_is_ineligible(self, tmp_path: Path) -> None:
         (path,) = a_series(tmp_path, slices=1, transfer_syntax=DeflatedExplicitVRLittleEndian)

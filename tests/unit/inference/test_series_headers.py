@@ -127,6 +127,34 @@ class TestHeaders:
         patch(paths[1], old, new)
         assert judge(the_series(paths), FEW).codes == ("series.missing-geometry",)
 
+    def test_an_empty_value_of_an_unknown_kind_is_a_reason_and_no_error(self, tmp_path: Path) -> None:
+        paths = a_series(tmp_path, slices=3, SliceThickness="")
+        patch(paths[1], b"\x18\x00\x50\x00DS", b"\x18\x00\x50\x00ZZ")
+        assert judge(the_series(paths), FEW).codes == ("series.missing-thickness",)
+
+    @pytest.mark.parametrize("kind", [b"FD", b"ZZ"])
+    def test_a_sequence_of_another_kind_is_none(self, tmp_path: Path, kind: bytes) -> None:
+        paths = a_series(tmp_path, slices=3, ContrastBolusAgent="IODINE")
+        for path in paths:
+            patch(path, b"\x18\x00\x10\x00LO", b"\x18\x00\x12\x00" + kind)
+        assert not the_series(paths).contrast
+
+    def test_a_sign_that_is_neither_is_a_reason_and_no_error(self, tmp_path: Path) -> None:
+        paths = a_series(tmp_path, slices=3, change={1: {"PixelRepresentation": 2}})
+        assert judge(the_series(paths), FEW).codes == ("series.no-pixels",)
+
+    @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+    def test_fragments_are_no_pixels_where_the_transfer_syntax_has_none(self, tmp_path: Path, syntax: str) -> None:
+        paths = a_series(tmp_path, slices=3, transfer_syntax=syntax)
+        fragment = b"\xfe\xff\x00\xe0" + (64 * 64 * 2).to_bytes(4, "little")
+        for path in paths:
+            content = path.read_bytes()
+            stated = content[: -64 * 64 * 2].removesuffix((64 * 64 * 2).to_bytes(4, "little"))
+            table = b"\xfe\xff\x00\xe0\0\0\0\0"
+            end = b"\xfe\xff\xdd\xe0\0\0\0\0"
+            path.write_bytes(stated + b"\xff" * 4 + table + fragment + content[-64 * 64 * 2 :] + end)
+        assert "series.no-pixels" in judge(the_series(paths), FEW).codes
+
     @pytest.mark.parametrize(("declared", "encoding"), [("ISO_IR 100", "latin-1"), ("ISO_IR 192", "utf-8")])
     def test_descriptions_are_read_in_their_character_set(self, tmp_path: Path, declared: str, encoding: str) -> None:
         text = "Thorax über alles µ"

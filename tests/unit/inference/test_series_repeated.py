@@ -237,6 +237,14 @@ def test_sequences_that_are_read_are_told_apart(folder: Path, slices: Slices) ->
     assert_read_alike(folder, [with_addition("no agent", first), with_addition("an agent", second)])
 
 
+@pytest.mark.parametrize("tag", [b"\x08\x00\x18\x00UI", b"\x20\x00\x13\x00IS", b"\x20\x00\x32\x00DS"])
+def test_what_a_slice_has_for_itself_is_read_alike_in_any_kind(folder: Path, slices: Slices, tag: bytes) -> None:
+    first, _ = slices(ExplicitVRLittleEndian)
+    at = first.index(tag)
+    unknown = tag[:4] + b"UN\0\0" + first[at + 6 : at + 8] + b"\0\0"
+    assert_read_alike(folder, [replaced(at, 8, unknown, first)] * 2)
+
+
 def test_a_file_that_says_in_an_odd_place_that_it_is_deflated_is_read_alike(folder: Path, slices: Slices) -> None:
     first, second = slices(ExplicitVRLittleEndian)
     hidden = an_element(2, 3, "UI", an_element(2, 16, "UI", DEFLATED))
