@@ -35,8 +35,8 @@ class DirectFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = _opened(path)
         self._buffer = _spare.pop() if _spare else mmap.mmap(-1, _BUFFER_BYTES)
+        self._descriptor = _opened(path)  # last: nobody would close it if there were no memory
         self._filled = 0
         self.size_bytes = 0
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
+import mmap
 import os
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from random import Random
 
@@ -105,6 +107,18 @@ def test_an_existing_file_is_not_opened(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         DirectFile(tmp_path / "a")
     assert (tmp_path / "a").read_text() == "a"
+
+
+def test_a_file_for_which_there_is_no_memory_is_not_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, length: int) -> mmap.mmap:
+        raise OSError(errno.ENOMEM, "no memory")
+
+    with ExitStack() as files:
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="no memory"):
+            patch.setattr(mmap, "mmap", full)
+            for number in itertools.count():  # the first ones may get spare buffers
+                files.enter_context(closing(DirectFile(tmp_path / str(number))))
+        assert not (tmp_path / str(number)).exists()
 
 
 def test_a_write_error_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
