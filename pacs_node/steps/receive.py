@@ -91,8 +91,7 @@ class Receiver:
             raise InstanceUnreadable
         study, series = StudyUid(found.study_instance_uid), SeriesUid(found.series_instance_uid)
         outcome, receipt = draft.commit(study, series, self._now(), self._is_leaving)
-        if outcome is StoreOutcome.STORED:
-            self._recorder.put(receipt)
+        self._recorder.put(receipt)  # of what was stored before, too: whoever stored it may have failed before this
         return outcome
 
 

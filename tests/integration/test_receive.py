@@ -105,7 +105,7 @@ def test_many_instances_of_one_sender_are_stored(node: ReceivingNode, tmp_path: 
     assert len(node.receipts) == 50
     assert dcmtk("storescu", *node.address, *files) == ""
     assert node.receiver.flush()
-    assert len(node.receipts) == len(node.files()) == 50
+    assert len({receipt.sop_instance_uid for receipt in node.receipts}) == len(node.files()) == 50
 
 
 def test_the_loop_of_the_library_stands_still_while_instances_arrive(
@@ -219,7 +219,7 @@ def test_the_same_again_succeeds_and_other_content_does_not(node: ReceivingNode)
     assert [path.read_bytes().endswith(encoded(other)) for path in (node.root / "conflicts").iterdir()] == [True]
     assert [values["code"] for name, values in node.events if name == "instance_refused"] == ["instance.conflict"]
     assert node.receiver.flush()
-    assert len(node.receipts) == 1
+    assert len(set(node.receipts)) == 1
 
 
 def test_refusals_have_their_status_and_the_association_goes_on(node: ReceivingNode) -> None:

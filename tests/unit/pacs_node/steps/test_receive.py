@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from pacs_node.archive.files import InstanceFiles
 from pacs_node.domain.instance import Receipt, StoreOutcome, StoreRequest
-from pacs_node.errors import DatabaseUnavailable, InstanceConflict, InstanceMismatch, InstanceUnreadable
+from pacs_node.errors import DatabaseUnavailable, InstanceConflict, InstanceMismatch, InstanceUnreadable, StorageFailed
 from pacs_node.steps.receive import Receiver
 from tests.support.instances import a_request, an_instance, encoded
 
@@ -78,11 +79,30 @@ def test_an_instance_is_stored_and_indexed(tmp_path: Path) -> None:
     )
 
 
-def test_the_same_instance_again_is_not_indexed_again(tmp_path: Path) -> None:
+def test_the_same_instance_again_is_told_again_as_it_was_received_first(tmp_path: Path) -> None:
     index, dataset = Index(), an_instance()
     with a_receiver(tmp_path, index.record) as receiver:
         outcomes = [received(receiver, dataset), received(receiver, dataset)]
     assert outcomes == [StoreOutcome.STORED, StoreOutcome.ALREADY_STORED]
+    first, again = (receipt for group in index.groups for receipt in group)
+    assert again == first
+
+
+def test_an_instance_that_was_in_its_place_when_storing_it_failed_is_indexed_when_it_comes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sender heard of the failure, and then of success."""
+    index, dataset = Index(), an_instance()
+
+    def failing(folder: Path) -> None:
+        raise OSError(errno.EIO, "the folder cannot be synced")
+
+    with a_receiver(tmp_path, index.record) as receiver:
+        with monkeypatch.context() as patch:
+            patch.setattr("pacs_node.archive.files.sync_folder", failing)
+            with pytest.raises(StorageFailed):
+                received(receiver, dataset)
+        assert received(receiver, dataset) is StoreOutcome.ALREADY_STORED
     assert index.uids == [dataset.SOPInstanceUID]
 
 
