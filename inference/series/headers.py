@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,11 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydicom import dcmread
-from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.errors import InvalidDicomError
 from pydicom.tag import Tag
 
 from inference.errors import SeriesUnreadable
-from inference.series.attributes import Attributes, integer_of, numbers_of, text_of
+from inference.series.attributes import BROKEN_SEQUENCE, Attributes, integer_of, numbers_of, text_of
 from inference.series.files import DEFLATED, InflatedInstance, disk_errors, open_instance
 from inference.series.frames import Place, frames_of, held_length, slices_of
 from inference.series.head import CHUNK_BYTES, head_of
@@ -48,20 +47,7 @@ TAGS = [Tag(keyword) for keyword in KEYWORDS.split()]
 MOST_HEADS = 64
 """of which what they said is remembered; a series in which something changes now and then has some"""
 
-NOT_DICOM = (
-    InvalidDicomError,
-    BytesLengthException,
-    EOFError,
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    NotImplementedError,
-    RecursionError,
-    struct.error,
-    zlib.error,
-)
+NOT_DICOM = (InvalidDicomError, *BROKEN_SEQUENCE, zlib.error)
 """what pydicom raises on broken heads"""
 
 
