@@ -8,17 +8,15 @@ from functools import partial
 from typing import Any
 
 from pacs_node import log
-from pacs_node.archive.queries import studies
 from pacs_node.config import Config
 from pacs_node.dimse import scp
-from pacs_node.domain.instance import Receipt
 from pacs_node.errors import BrokerUnavailable, DatabaseUnavailable
 from pacs_node.node import Node, build
 from pacs_node.processes.starting import awaited
 from pacs_node.processes.watching import Watch
 from pacs_node.steps.commit import CommitmentDesk
 from pacs_node.steps.receive import Receiver
-from pacs_node.steps.reindex import reindex
+from pacs_node.steps.reindex import record_new, reindex
 from pacs_node.steps.retain import Housekeeper, leaving
 from pacs_node.steps.sweep import sweep
 from pacs_node.work.app import celery_app, ring
@@ -40,7 +38,7 @@ def serve(config: Config, stop: threading.Event) -> None:
     watch = Watch(config, node.audit)
     receiver = Receiver(
         node.files,
-        record=lambda receipts: _record(node, watch, receipts),
+        record=lambda receipts: watch.stored(record_new(node, receipts)),
         now=node.now,
         catch_up=lambda: reindex(node),
         is_leaving=awaited(lambda: leaving(node), stop),
@@ -68,12 +66,6 @@ def _sweep_until(node: Node, watch: Watch, stop: threading.Event) -> None:
             keeper.tick()
         except (DatabaseUnavailable, BrokerUnavailable) as error:
             log.event("sweep_failed", level=logging.WARNING, code=error.code)
-
-
-def _record(node: Node, watch: Watch, receipts: tuple[Receipt, ...]) -> None:
-    with node.database.transaction() as tx:
-        studies.record_receipts(tx, receipts, node.config.settle.quiet_for)
-    watch.stored(receipts)
 
 
 def _on_event(watch: Watch, name: str, values: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ from pacs_node.node import Node
 from pacs_node.steps.failure import failure_of
 from pacs_node.steps.lease import new_holder
 from pacs_node.steps.receive import Receiver
+from pacs_node.steps.reindex import record_new
 from pacs_node.steps.retain import leaving
 
 INCOMPLETE = "study.incomplete"
@@ -109,9 +110,7 @@ def _fetch(node: Node, query: Query, study: records.Study, short: tuple[SeriesUi
 
 def _recorder(node: Node, transfers: Transfers) -> Callable[[tuple[Receipt, ...]], None]:
     def record(receipts: tuple[Receipt, ...]) -> None:
-        with node.database.transaction() as tx:
-            studies.record_receipts(tx, receipts, node.config.settle.quiet_for)
-        for transfer in transfers.stored(map(transfer_of, receipts), 0.0):
+        for transfer in transfers.stored(map(transfer_of, record_new(node, receipts)), 0.0):
             node.audit.receiving(transfer)
 
     return record

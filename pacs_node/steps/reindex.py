@@ -39,13 +39,19 @@ def reindex(node: Node) -> int:
 
 def record_found(node: Node, receipts: Sequence[Receipt]) -> int:
     """Index what was found on disk, and audit it: whoever received it died before that; how many of them were new."""
-    with node.database.transaction() as tx:
-        new = studies.unknown(tx, receipts)
-        added = studies.record_receipts(tx, new, node.config.settle.quiet_for)
+    new = record_new(node, receipts)
     for transfer, instances in Counter(map(transfer_of, new)).items():
         node.audit.receiving(transfer)
         node.audit.received(replace(transfer, instances=instances))
-    return added
+    return len(new)
+
+
+def record_new(node: Node, receipts: Sequence[Receipt]) -> tuple[Receipt, ...]:
+    """Index what was received; those of them that are new, which are to be audited: instances may come again."""
+    with node.database.transaction() as tx:
+        new = studies.unknown(tx, receipts)
+        studies.record_receipts(tx, new, node.config.settle.quiet_for)
+    return new
 
 
 def _receipt(node: Node, key: str) -> Receipt | None:

@@ -16,7 +16,7 @@ from pacs_node.audit.spool import Position, Spool
 from pacs_node.config import Query
 from pacs_node.domain.completeness import MOST_CHECKS, SeriesCount
 from pacs_node.domain.identifiers import SeriesUid, StudyId, StudyUid
-from pacs_node.domain.instance import Inbox
+from pacs_node.domain.instance import Inbox, Receipt
 from pacs_node.domain.step import Step
 from pacs_node.domain.study import StudyState
 from pacs_node.errors import PeerTimeout
@@ -24,6 +24,7 @@ from pacs_node.node import Node
 from pacs_node.processes.work import catch_up
 from pacs_node.steps.lanes import lanes
 from pacs_node.steps.receive import Receiver
+from pacs_node.steps.reindex import record_new
 from tests.integration.test_steps import logged
 from tests.support.steps import LATE_S, QUIET_S, Clock, all_jobs, receive, run_all, run_waiting, store
 
@@ -217,6 +218,19 @@ def test_what_is_fetched_is_audited_as_what_is_sent(
     clock.forward(QUIET_S)
     run_waiting(fetching)
     assert told(node) == [(Kind.RECEIVING, 0), (Kind.RECEIVED, len(chest) - 30)]
+
+
+def test_what_comes_again_is_neither_indexed_nor_audited_again(
+    asked: Callable[..., tuple[Node, Pacs]], chest: list[Path]
+) -> None:
+    node, _ = asked(QUERY)
+    new: list[tuple[Receipt, ...]] = []
+    receiver = Receiver(node.files, record=lambda receipts: new.append(record_new(node, receipts)), now=node.now)
+    for files in (chest[:3], chest[:4]):
+        store(receiver, files)
+        assert receiver.flush()
+    receiver.close()
+    assert sum(map(len, new)) == _study(node).instance_count == 4
 
 
 def test_what_a_worker_had_fetched_when_it_was_killed_is_indexed_and_audited_by_the_next(
