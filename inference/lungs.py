@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from inference.blocks import blocks_of, nearest
-from inference.bowel_gas import bowel_gas
+from inference.bowel_gas import bowel_gas, is_bowel_gas
 from inference.errors import LungsNotFound
 from inference.findings import Laterality
 from inference.geometry import FloatArray, Grid, Point, Shape
@@ -35,13 +35,6 @@ MINIMUM_ML = 50.0
 
 FRAGMENT_SHARE = 0.05
 """Smaller pieces than this share of the largest are no lungs."""
-
-EMPHYSEMA_HU = -950
-"""Lung below it is emphysema (Gevenois 1996)."""
-
-GAS_SPREAD_HU = 200
-"""Gas in the bowel is -1000 HU inside, its rim much more; even emphysematous lung spreads less (measured in four
-series: 100 to 190 HU from the 10th to the 75th percentile of lungs, 250 to 400 in gas)."""
 
 AIRWAY_CM2 = 6.0
 AIRWAY_OFFSET_MM = 25.0
@@ -189,13 +182,8 @@ def _enclosed_lung(air: BoolArray, body: BoolArray, blocks_hu: HuArray, grid: Gr
         raise LungsNotFound
     largest = int(np.argmax(sizes))
     large = np.flatnonzero(sizes >= FRAGMENT_SHARE * sizes[largest])
-    kept = [number for number in large if number == largest or not _is_gas(blocks_hu[labels == number])]
+    kept = [number for number in large if number == largest or not is_bowel_gas(blocks_hu[labels == number])]
     return np.isin(labels, kept)
-
-
-def _is_gas(piece_hu: HuArray) -> bool:
-    core_hu, rim_hu = np.percentile(piece_hu, [10, 75])
-    return bool(core_hu < EMPHYSEMA_HU and rim_hu - core_hu > GAS_SPREAD_HU)
 
 
 def _airways(strip: Volume, midline_mm: float) -> BoolArray:
